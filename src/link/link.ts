@@ -1,0 +1,107 @@
+// The door of the link: how server and device speak. The session machines are pure (session.ts); this file names the two shells
+// around them, the hub on the server and the device's side, and the transport beneath both.
+
+import type { Clock } from '../base/clock.ts'
+import type { Log } from '../base/log.ts'
+import type { Random } from '../base/random.ts'
+import type { DeviceEvent, Document, Head, StatusItem, StreamRequest } from './messages.ts'
+
+export type * from './messages.ts'
+
+/** One open connection, whatever carries it. Frames are text, whole, in order, at most FRAME_BYTES_MAX each. */
+export interface Connection {
+  /** Queues a frame. Over the queue bound the connection closes itself with reason 'slow'. */
+  send(frame: string): void
+  /** Bytes queued and not yet taken by the transport. */
+  readonly queuedBytes: number
+  onFrame: (frame: string) => void
+  /** Called once. */
+  onClose: (reason: string) => void
+  close(reason: string): void
+}
+
+/** The device's way out. Devices only dial. */
+export interface Dialer {
+  /** Settles when open, rejects with a one-line message; gives up when `signal` aborts. */
+  dial(signal: AbortSignal): Promise<Connection>
+}
+
+/** A bidirectional byte stream over the link, flow-controlled. */
+export interface LinkStream {
+  /** Settles when the other side has credit again. */
+  write(data: Uint8Array, channel?: number): Promise<void>
+  onData: (data: Uint8Array, channel: number) => void
+  /** Called once, when the other side ended the stream or the connection broke. */
+  onEnd: (error: string | undefined) => void
+  end(error?: string): void
+}
+
+/** What the device keeps on disk for the link. `save` is one transaction, durable when it settles. */
+export interface LinkMemory {
+  load(): { readonly head: Head; readonly document: Document } | undefined
+  save(head: Head, document: Document): Promise<void>
+}
+
+export interface DeviceLinkDeps {
+  readonly device: string
+  readonly bootID: string
+  readonly clock: Clock
+  readonly random: Random
+  readonly log: Log
+  readonly dialer: Dialer
+  readonly memory: LinkMemory
+  /** Ed25519 over `text`; the pinned key of the server. */
+  readonly verify: (text: string, signatureBase64: string) => boolean
+  readonly sha256: (bytes: Uint8Array) => string
+  /** A newer document is on disk; reconcile. */
+  readonly onDocument: (document: Document, head: Head) => void
+  readonly onStream: (request: StreamRequest, stream: LinkStream) => void
+  readonly onContact?: (connected: boolean) => void
+  /** Signed server time, for the clock's floor. */
+  readonly onServerTime?: (timestamp: string) => void
+}
+
+export interface DeviceLink {
+  readonly connected: boolean
+  /** Monotonic ms of the last frame from the server; undefined before the first. */
+  readonly lastContactMs: number | undefined
+  /** Why the last attempt failed, in plain words; undefined when connected. */
+  readonly lastError: string | undefined
+  readonly conflict: string | undefined
+  /** Last-value report, coalesced; null forgets the key. Equal values cost nothing. */
+  setStatus(key: string, value: StatusItem['value']): void
+  addEvent(event: Omit<DeviceEvent, 'cursor'>): void
+  /** Dial now, without waiting for the backoff. */
+  sync(): void
+  close(): Promise<void>
+}
+
+export interface HubDeps {
+  readonly clock: Clock
+  readonly random: Random
+  readonly log: Log
+  readonly epoch: string
+  readonly sign: (text: string) => string
+  readonly sha256: (bytes: Uint8Array) => string
+  /** The document of a device now, with the store revision it was rendered at; undefined when the device is not known. */
+  readonly render: (device: string) => { readonly document: Document; readonly revision: number } | undefined
+  /** Applies reports; a rejection is logged and the device asked again later. Items of one device never run concurrently. */
+  readonly onStatus: (device: string, items: readonly StatusItem[]) => Promise<void>
+  readonly onEvents: (device: string, events: readonly DeviceEvent[], dropped: number) => Promise<void>
+  readonly onContact: (device: string, connected: boolean) => void
+  readonly onRefused: (device: string, why: string, message: string) => void
+}
+
+export interface Hub {
+  /** A connection whose peer proved (by certificate) to be this device. A second one replaces the first. */
+  accept(device: string, connection: Connection): void
+  /** Something the document of this device is made of may have changed; rendered once per batch, sent only when its digest differs. */
+  changed(device: string): void
+  contact(device: string): { readonly connected: boolean; readonly silentMs: number } | undefined
+  /** What a device acknowledged last. */
+  applied(device: string): { readonly epoch: string; readonly generation: number } | undefined
+  /** Rejects with ServiceUnavailable when the device is not connected. */
+  openStream(device: string, request: StreamRequest): Promise<LinkStream>
+  readonly connections: number
+  close(): Promise<void>
+}

@@ -1,0 +1,143 @@
+// What server and device say to each other: one JSON object a frame, one version, both transports. Every field from the other side
+// is checked before it is believed (parseFrame in this room). DESIGN section 6.
+
+import type { ConfigMap, Secret } from '../kinds/config-map.ts'
+import type { Pod } from '../kinds/pod.ts'
+
+/** Signed pointer to a document: about 150 bytes. `sig` is Ed25519, base64, over `headText`. */
+export interface Head {
+  /** Server lifetime between restores; a new one means time may have gone back. */
+  readonly epoch: string
+  /** Rises with every change of the document within one epoch (the store revision it was rendered at). */
+  readonly generation: number
+  /** Hex SHA-256 of the document's canonical JSON bytes. */
+  readonly sha256: string
+  readonly size: number
+  readonly sig: string
+}
+
+/** Everything one device shall run, and all it needs for it. Absence means delete. */
+export interface Document {
+  readonly apiVersion: 'heliopause.io/v1'
+  readonly kind: 'DeviceDocument'
+  readonly device: string
+  /** The node's pod address range, for example `10.42.3.0/24`; and the cluster's, for masquerading. */
+  readonly podCIDR: string
+  readonly clusterCIDR: string
+  /** Pods bound to this device, those being deleted included (metadata.deletionTimestamp is set). managedFields and status are left out. */
+  readonly pods: readonly Pod[]
+  readonly configMaps: readonly ConfigMap[]
+  readonly secrets: readonly Secret[]
+}
+
+/** The bytes a head's signature covers. */
+export const headText = (device: string, head: Omit<Head, 'sig'>): string =>
+  `helio-head-v1\n${device}\n${head.epoch}\n${head.generation}\n${head.sha256}\n${head.size}`
+
+/** One last-value report: `node` → NodeStatus, `pod/<uid>` → PodReport. null = forget the key. */
+export interface StatusItem {
+  readonly key: string
+  readonly value: unknown
+}
+
+export interface PodReport {
+  readonly namespace: string
+  readonly name: string
+  readonly uid: string
+  /** A complete PodStatus. */
+  readonly status: Record<string, unknown>
+  /** True when the pod was being deleted and nothing of it runs any more: the server may remove the object. */
+  readonly gone?: boolean
+}
+
+/** A device's own Event (started, pulled, back-off …), append-only. */
+export interface DeviceEvent {
+  readonly cursor: number
+  readonly regarding: {
+    readonly kind: string
+    readonly namespace?: string
+    readonly name: string
+    readonly uid: string
+    readonly fieldPath?: string
+  }
+  readonly type: 'Normal' | 'Warning'
+  readonly reason: string
+  readonly note: string
+  /** RFC 3339 by the device's clock. */
+  readonly time: string
+}
+
+export type StreamRequest = {
+  readonly do: 'logs'
+  readonly namespace: string
+  readonly pod: string
+  readonly uid?: string
+  readonly container: string
+  readonly options: LogOptions
+}
+
+/** PodLogOptions of core/v1. */
+export interface LogOptions {
+  readonly follow?: boolean
+  readonly previous?: boolean
+  readonly timestamps?: boolean
+  readonly tailLines?: number
+  readonly sinceSeconds?: number
+  readonly sinceTime?: string
+  readonly limitBytes?: number
+}
+
+export type DeviceFrame =
+  | {
+      readonly t: 'hello'
+      readonly v: 1
+      readonly bootID: string
+      readonly seq: number
+      readonly head: Pick<Head, 'epoch' | 'generation' | 'sha256'> | null
+      readonly statusDigest: string
+    }
+  | { readonly t: 'fetch'; readonly sha256: string; readonly offset: number }
+  /** The device now holds and acts on this head. */
+  | { readonly t: 'applied'; readonly epoch: string; readonly generation: number }
+  /** The device refuses a head: bad signature, older generation, new epoch with lower content. */
+  | {
+      readonly t: 'refused'
+      readonly epoch: string
+      readonly generation: number
+      readonly why: 'signature' | 'older' | 'conflict' | 'invalid'
+      readonly message: string
+    }
+  /** Last values; `whole` = this is every key the device has. */
+  | { readonly t: 'status'; readonly seq: number; readonly whole: boolean; readonly items: readonly StatusItem[] }
+  | { readonly t: 'events'; readonly items: readonly DeviceEvent[]; readonly dropped: number }
+  | { readonly t: 'ping'; readonly n: number }
+  | StreamFrame
+
+export type ServerFrame =
+  | {
+      readonly t: 'welcome'
+      readonly v: 1
+      readonly time: string
+      readonly head: Head | null
+      readonly needStatus: boolean
+      readonly herdWindowMs: number
+      readonly keepaliveMs: number
+    }
+  | { readonly t: 'head'; readonly head: Head }
+  /** A piece of a document; base64 of the bytes from `offset`. */
+  | { readonly t: 'document'; readonly sha256: string; readonly offset: number; readonly size: number; readonly data: string }
+  | { readonly t: 'needStatus' }
+  | { readonly t: 'statusAck'; readonly seq: number }
+  | { readonly t: 'eventsAck'; readonly cursor: number }
+  | { readonly t: 'pong'; readonly n: number }
+  | { readonly t: 'open'; readonly id: number; readonly request: StreamRequest; readonly credit: number }
+  | StreamFrame
+
+/** Streams are opened by the server, numbered by it, multiplexed, and flow-controlled by credit in bytes. */
+export type StreamFrame =
+  | { readonly t: 'data'; readonly id: number; readonly channel: number; readonly data: string }
+  | { readonly t: 'credit'; readonly id: number; readonly bytes: number }
+  /** Ends a stream; `error` is a one-line message when it ended badly. */
+  | { readonly t: 'end'; readonly id: number; readonly error?: string }
+
+export type Frame = DeviceFrame | ServerFrame

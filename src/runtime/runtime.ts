@@ -1,0 +1,136 @@
+// The door of the runtimes: how a pod runs. Everything a runtime creates outlives the agent; what it knows it can find again on disk
+// and in the kernel. Calls are idempotent: doing again what is already so is not an error. DESIGN section 7.
+
+/** One pod's sandbox: the namespaces, the cgroup and the shared mounts its containers join. */
+export interface SandboxSpec {
+  /** Pod uid; the sandbox's identity. [0-9a-f-]+ */
+  readonly uid: string
+  readonly namespace: string
+  readonly name: string
+  readonly hostname: string
+  readonly hostNetwork: boolean
+  readonly hostPID: boolean
+  readonly hostIPC: boolean
+  readonly shareProcessNamespace: boolean
+  readonly sysctls: Readonly<Record<string, string>>
+}
+
+export interface SandboxInfo {
+  readonly uid: string
+  /** Path of the pinned network namespace; undefined when the pod uses the host's network. */
+  readonly netns?: string
+}
+
+export interface Mount {
+  readonly source: string
+  readonly destination: string
+  readonly readOnly: boolean
+  /** 'bind' of a file or directory (default), or a tmpfs with `sizeBytes`. */
+  readonly type?: 'bind' | 'tmpfs'
+  readonly sizeBytes?: number
+}
+
+export interface ContainerSpec {
+  readonly podUid: string
+  readonly namespace: string
+  readonly podName: string
+  /** Container name within the pod. */
+  readonly name: string
+  /** How many times it was started before: the restart count. Part of its identity. */
+  readonly attempt: number
+  readonly init: boolean
+  /** Reference as written in the manifest, and the digest of the resolved image's config. */
+  readonly image: string
+  readonly imageID: string
+  /** Unpacked layer directories, lowest first; empty for the process runtime when the image is a host directory. */
+  readonly layers: readonly string[]
+  readonly args: readonly string[]
+  /** `NAME=value`, in order. */
+  readonly env: readonly string[]
+  readonly cwd: string
+  readonly uid: number
+  readonly gid: number
+  readonly supplementalGroups: readonly number[]
+  readonly mounts: readonly Mount[]
+  readonly readOnlyRootfs: boolean
+  readonly privileged: boolean
+  readonly allowPrivilegeEscalation: boolean
+  /** Names without CAP_, upper case. The complete set. */
+  readonly capabilities: readonly string[]
+  /** 'RuntimeDefault' compiles the built-in profile, 'Unconfined' none. */
+  readonly seccomp: 'RuntimeDefault' | 'Unconfined'
+  readonly resources: {
+    readonly memoryBytes?: number
+    /** CPU limit and request in thousandths of a core. */
+    readonly cpuLimitMillis?: number
+    readonly cpuRequestMillis?: number
+    readonly pids?: number
+  }
+  readonly tty: boolean
+  /** Absolute path of the log file in the k8s-file (CRI) format. */
+  readonly logPath: string
+  /** Absolute path of a file to bind at `terminationMessagePath`, when asked. */
+  readonly hostname: string
+}
+
+export interface ContainerExit {
+  readonly exitCode: number
+  /** The kernel killed it for memory. */
+  readonly oomKilled: boolean
+  /** Wall time in ms when it ended, as far as known. */
+  readonly finishedAtMs: number
+  /** True when the exit code could not be learnt (the monitor died): report Unknown, never success. */
+  readonly unknown?: boolean
+}
+
+export interface ContainerInfo {
+  /** Unique on this device and over time: derived from pod uid, name and attempt. */
+  readonly id: string
+  readonly podUid: string
+  readonly name: string
+  readonly attempt: number
+  readonly init: boolean
+  readonly image: string
+  readonly imageID: string
+  readonly state: 'created' | 'running' | 'exited'
+  readonly pid?: number
+  /** Wall time in ms. */
+  readonly startedAtMs?: number
+  readonly exit?: ContainerExit
+  readonly logPath: string
+}
+
+export interface ExecSession {
+  readonly exitCode: Promise<number>
+  readonly stdin: NodeJS.WritableStream | undefined
+  readonly stdout: NodeJS.ReadableStream
+  readonly stderr: NodeJS.ReadableStream | undefined
+  kill(): void
+}
+
+export interface Runtime {
+  readonly name: 'crun' | 'process' | 'cri' | 'wasm' | 'fake'
+  /** As NodeSystemInfo.containerRuntimeVersion: `crun://1.8.1`. */
+  readonly version: string
+  /** True when pods get a network namespace of their own. */
+  readonly isolatesNetwork: boolean
+  /** Everything there is, from disk and kernel: the truth after an agent restart or a reboot. */
+  inspect(): Promise<{ sandboxes: readonly SandboxInfo[]; containers: readonly ContainerInfo[] }>
+  createSandbox(spec: SandboxSpec): Promise<SandboxInfo>
+  /** Kills what still runs in it, unmounts and removes everything of the pod. */
+  removeSandbox(uid: string): Promise<void>
+  /** Creates and starts. Rejects with ApiError-free Error whose message is fit for `state.waiting.message`. */
+  startContainer(spec: ContainerSpec): Promise<ContainerInfo>
+  /** SIGTERM (or the image's stop signal), then SIGKILL after `graceMs`; settles when it has exited. 0 kills at once. */
+  stopContainer(id: string, graceMs: number): Promise<void>
+  /** Removes an exited container's bundle and writable layer; its log file stays. */
+  removeContainer(id: string): Promise<void>
+  /** Runs a command inside a running container. */
+  exec(id: string, command: readonly string[], options: { tty: boolean; stdin: boolean }): Promise<ExecSession>
+  /** Resident bytes and CPU nanoseconds of a container, from its cgroup. */
+  usage(id: string): Promise<{ memoryBytes: number; cpuNanos: number } | undefined>
+  /** Calls `fn` for each container that exits while this runtime is open (inotify, no polling). Exits that happened before are seen by inspect(). */
+  onExit(fn: (container: ContainerInfo) => void): void
+  /** Stops watching; everything goes on running. */
+  close(): Promise<void>
+}

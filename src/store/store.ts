@@ -1,0 +1,105 @@
+// The door of the store: what is true. One counter (revision), one writer, reads from memory at one revision, writes answered
+// after the fsync that holds them. Source: DESIGN section 4; the watch guarantees are etcd's six (ordered, unique, atomic, reliable,
+// resumable, bookmarkable).
+
+import type { KubeObject } from '../base/object.ts'
+
+/** One object as stored. `value` is its JSON (UTF-8) and carries its own metadata.resourceVersion; `object` parses it (cached, frozen). */
+export interface Entry {
+  readonly key: string
+  readonly revision: number
+  readonly createRevision: number
+  readonly value: Buffer
+  readonly object: KubeObject
+}
+
+/**
+ * One write. The precondition is checked against the newest staged state, at the moment of the call:
+ * - create: fails with AlreadyExists when the key exists.
+ * - update: fails with NotFound when it does not exist, with Conflict when `expectRevision` is not its newest revision.
+ * - delete: as update; `object`, when given, is the final state that DELETED events carry.
+ * `lazy` writes (reconstructible: Events, node status refreshes) are visible at once and durable later; a crash may lose them, never reorder them.
+ */
+export type Write =
+  | { readonly do: 'create'; readonly key: string; readonly object: KubeObject; readonly lazy?: boolean }
+  | { readonly do: 'update'; readonly key: string; readonly object: KubeObject; readonly expectRevision: number; readonly lazy?: boolean }
+  | { readonly do: 'delete'; readonly key: string; readonly expectRevision?: number; readonly object?: KubeObject; readonly lazy?: boolean }
+
+export interface StoreEvent {
+  readonly type: 'ADDED' | 'MODIFIED' | 'DELETED'
+  readonly key: string
+  /** The revision of this change; for DELETED it is also the resourceVersion inside `value`. */
+  readonly revision: number
+  readonly value: Buffer
+  readonly object: KubeObject
+  /** The object before this change; undefined for ADDED. Filtered watches need it to turn MODIFIED into ADDED or DELETED. */
+  readonly previous: Entry | undefined
+}
+
+export interface WatchOptions {
+  /** Keys that start with this. */
+  readonly prefix: string
+  /** Deliver every event with a revision above this one. Older than the window: `watch` throws Expired (410). In the future: BadRequest-free, it waits. */
+  readonly fromRevision: number
+  /** Gets events in revision order, at most once each, in batches; called synchronously after the commit. Must not throw. */
+  readonly onEvents: (events: readonly StoreEvent[]) => void
+  /** Called once when the watcher fell too far behind (`pending()` above the bound) or the store closes; the watch is over. */
+  readonly onClose: (reason: 'slow' | 'closed') => void
+  /** How many bytes the consumer has not taken yet; asked before each delivery. Omit for consumers that keep up (in-process). */
+  readonly pendingBytes?: () => number
+}
+
+export interface ListOptions {
+  readonly prefix: string
+  /** At most this many entries; 0 or absent = all. */
+  readonly limit?: number
+  /** Continue after this key (exclusive). */
+  readonly after?: string
+  /** The state as of this revision; absent = now. Older than the window: throws Expired (410); in the future: throws Timeout-class error. */
+  readonly atRevision?: number
+}
+
+export interface ListResult {
+  /** In key order (by code unit). */
+  readonly entries: readonly Entry[]
+  /** The revision this list is consistent at. */
+  readonly revision: number
+  /** True when `limit` cut the list; continue with the last entry's key. */
+  readonly more: boolean
+  /** Entries left after this page, when known cheaply. */
+  readonly remaining: number
+}
+
+/** What happened at start-up, for a condition and the log. */
+export interface Recovery {
+  readonly kind: 'clean' | 'created' | 'repaired' | 'restored'
+  /** One line for people: what was wrong, which snapshot was used, where the damaged file is kept. */
+  readonly message: string
+  /** File name the damaged database was kept under, when there is one. */
+  readonly kept?: string
+}
+
+export interface Store {
+  /** The newest committed (visible) revision. Starts at 1 on an empty store. */
+  readonly revision: number
+  /** Changes when the state went back in time (restored from a snapshot): section 6 of the design. */
+  readonly epoch: string
+  readonly recovery: Recovery
+  /** Committed state. */
+  get(key: string): Entry | undefined
+  /** The newest staged state, committed or about to be: the base of a read-modify-write. Undefined when absent (or staged for deletion). */
+  getStaged(key: string): Entry | undefined
+  list(options: ListOptions): ListResult
+  /** Number of committed keys under a prefix, without building a list. */
+  count(prefix: string): number
+  /** Throws the ApiError of the failed precondition synchronously (inside the returned promise); settles when the write is durable (lazy: visible). */
+  write(write: Write): Promise<Entry>
+  watch(options: WatchOptions): { close(): void }
+  /** Settles when everything written so far, lazy writes included, is on disk. */
+  flush(): Promise<void>
+  /** Writes a verified snapshot now; returns its file name. */
+  snapshot(): Promise<string>
+  /** Counters for metrics and benchmarks. */
+  readonly stats: { readonly commits: number; readonly writes: number; readonly lazyWrites: number; readonly bytesWritten: number }
+  close(): Promise<void>
+}
