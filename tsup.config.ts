@@ -1,0 +1,45 @@
+// One program, one file: dist/helio, with SQLite's addon beside it. Roles are imported lazily, so an agent never evaluates server code.
+
+import { chmodSync, copyFileSync, renameSync, writeFileSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { dirname, join } from 'node:path'
+import { defineConfig } from 'tsup'
+
+const sqliteAddon = join(dirname(createRequire(import.meta.url).resolve('sqlite3/package.json')), 'build/Release/node_sqlite3.node')
+
+export default defineConfig({
+  entry: { helio: 'src/main.ts' },
+  format: ['cjs'],
+  target: 'node20',
+  platform: 'node',
+  outDir: 'dist',
+  clean: true,
+  minify: true,
+  splitting: false,
+  noExternal: [/.*/],
+  // Optional native speed-ups of ws that we do not ship.
+  external: ['bufferutil', 'utf-8-validate'],
+  banner: { js: '#!/usr/bin/env node' },
+  define: {
+    'process.env.HELIO_VERSION': JSON.stringify(process.env['HELIO_VERSION'] ?? '0.1.0'),
+    'process.env.HELIO_COMMIT': JSON.stringify(process.env['HELIO_COMMIT'] ?? 'unknown'),
+  },
+  esbuildPlugins: [
+    {
+      name: 'sqlite-addon-beside-the-bundle',
+      setup(build) {
+        build.onResolve({ filter: /^bindings$/ }, () => ({ path: 'bindings', namespace: 'sqlite-addon' }))
+        build.onLoad({ filter: /.*/, namespace: 'sqlite-addon' }, () => ({
+          contents: "module.exports = name => require(require('node:path').join(__dirname, name))",
+          loader: 'js',
+        }))
+      },
+    },
+  ],
+  onSuccess: async () => {
+    renameSync('dist/helio.cjs', 'dist/helio')
+    copyFileSync(sqliteAddon, 'dist/node_sqlite3.node')
+    writeFileSync('dist/package.json', '{"type":"commonjs"}\n')
+    chmodSync('dist/helio', 0o755)
+  },
+})
