@@ -1,0 +1,83 @@
+// The JSON shapes of the device's local API (DIR/agent.sock), shared by the server half (local-api.ts) and whoever reads it.
+// Every answer is one JSON value except /v1/logs, which is text.
+
+import type { PodStatus } from '../kinds/pod.ts'
+
+/** GET /v1/status */
+export interface DeviceStatus {
+  readonly nodeName: string
+  readonly version: string
+  /** Process id of the agent and when it started (RFC 3339). */
+  readonly pid: number
+  readonly startedAt: string
+  readonly server: {
+    /** '' when the device never joined. */
+    readonly url: string
+    readonly joined: boolean
+    readonly connected: boolean
+    /** Seconds since the last frame from the server; null before the first in this run. */
+    readonly lastContactSeconds: number | null
+    /** Why the last attempt failed, one line; null when connected. */
+    readonly lastError: string | null
+    /** Set when the server's history conflicts with what the device holds: paused until an operator decides. */
+    readonly conflict: string | null
+  }
+  /** What the device runs: null before the first document. */
+  readonly head: { readonly epoch: string; readonly generation: number; readonly sha256: string } | null
+  readonly runtime: { readonly name: string; readonly version: string }
+  readonly podCIDR: string
+  readonly pods: { readonly total: number; readonly ready: number }
+  /** Repairs made at start and other things an operator should know, one line each. */
+  readonly warnings: readonly string[]
+}
+
+/** One item of GET /v1/pods: `{ "items": DevicePod[] }`, sorted by namespace and name. */
+export interface DevicePod {
+  readonly namespace: string
+  readonly name: string
+  readonly uid: string
+  /** False when the pod is not in the document any more and is being removed. */
+  readonly desired: boolean
+  readonly deleting: boolean
+  /** `Running`, `CrashLoopBackOff`, `Terminating` …: the text of kubectl's STATUS column. */
+  readonly summary: string
+  readonly ready: { readonly ready: number; readonly total: number }
+  readonly restarts: number
+  readonly status: PodStatus
+  readonly containers: readonly DeviceContainer[]
+}
+
+export interface DeviceContainer {
+  readonly name: string
+  readonly id: string
+  readonly state: 'waiting' | 'running' | 'terminated'
+  readonly pid: number | null
+  readonly logPath: string | null
+}
+
+/** One item of GET /v1/images: `{ "items": DeviceImage[] }`. POST /v1/images/refresh answers the same after reading the index again. */
+export interface DeviceImage {
+  readonly id: string
+  readonly names: readonly string[]
+  readonly sizeBytes: number
+  readonly importedAt: string
+}
+
+/** Any failure: HTTP 4xx/5xx with this body. */
+export interface LocalError {
+  readonly error: string
+  readonly hint?: string
+}
+
+/** Query of GET /v1/logs: `pod` is required; `namespace` defaults to `default`, `container` to the only one. Answer: text/plain, chunked. */
+export interface LocalLogsQuery {
+  readonly namespace?: string
+  readonly pod: string
+  readonly container?: string
+  readonly follow?: 'true'
+  readonly previous?: 'true'
+  readonly timestamps?: 'true'
+  readonly tail?: string
+  readonly sinceSeconds?: string
+  readonly limitBytes?: string
+}
