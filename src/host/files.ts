@@ -1,0 +1,49 @@
+// Durable small files on the real disk: write beside, fsync, rename, fsync the folder (the order that survives a power cut).
+
+import { closeSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, rmSync, statSync, writeSync } from 'node:fs'
+import { dirname } from 'node:path'
+import type { Files } from '../base/files.ts'
+
+const FILE_BYTES_MAX = 4 * 1024 * 1024
+
+const isMissing = (error: unknown): boolean =>
+  error instanceof Error && 'code' in error && (error.code === 'ENOENT' || error.code === 'ENOTDIR')
+
+const syncFolder = (dir: string): void => {
+  const fd = openSync(dir, 'r')
+  try {
+    fsyncSync(fd)
+  } finally {
+    closeSync(fd)
+  }
+}
+
+export const systemFiles: Files = {
+  read(path, bytesMax = FILE_BYTES_MAX) {
+    try {
+      const size = statSync(path).size
+      if (size > bytesMax) throw new Error(`read ${path}: ${size} bytes, at most ${bytesMax} are allowed`)
+      return readFileSync(path, 'utf8')
+    } catch (error) {
+      if (isMissing(error)) return undefined
+      throw error
+    }
+  },
+  write(path, text, mode) {
+    const dir = dirname(path)
+    mkdirSync(dir, { recursive: true, mode: 0o700 })
+    const beside = `${path}.${process.pid}.tmp`
+    const fd = openSync(beside, 'w', mode)
+    try {
+      writeSync(fd, text)
+      fsyncSync(fd)
+    } finally {
+      closeSync(fd)
+    }
+    renameSync(beside, path)
+    syncFolder(dir)
+  },
+  remove(path) {
+    rmSync(path, { force: true })
+  },
+}

@@ -1,0 +1,144 @@
+// How a device becomes a node: it proves the join token, the server signs its key under its name and makes the Node object.
+// The name belongs to the first key that took it; another key needs the Node deleted first. Identity is the key (DESIGN invariant 6).
+
+import { timingSafeEqual } from 'node:crypto'
+import type { Verbs } from '../api/api.ts'
+import { ApiError, isReason } from '../base/errors.ts'
+import { isObject } from '../base/json.ts'
+import type { KubeObject } from '../base/object.ts'
+import type { Identity, Pki } from '../base/pki.ts'
+import type { View } from '../controllers/controller.ts'
+import { kindByName } from '../kinds/index.ts'
+import type { Node } from '../kinds/node.ts'
+import { allocatePodCIDR } from './addresses.ts'
+import type { Credentials } from './credentials.ts'
+
+export interface JoinDeps {
+  readonly credentials: Credentials
+  readonly pki: Pki
+  readonly verbs: Verbs
+  readonly view: () => View
+  readonly clusterCIDR: string
+  readonly nowMs: () => number
+}
+
+export interface JoinAnswer {
+  readonly certificate: string
+  readonly ca: string
+  readonly headKey: string
+  readonly node: string
+  readonly linkPath: string
+  readonly clusterCIDR: string
+}
+
+export const LINK_PATH = '/link/v1'
+/** Names the public key a node name belongs to. */
+export const KEY_ANNOTATION = 'heliopause.io/public-key-sha256'
+const CERT_DAYS = 365 * 10
+const DAY_MS = 86_400_000
+const NOT_BEFORE_MS = Date.UTC(2020, 0, 1)
+const TEXT_MAX = 16 * 1024
+
+const JOINER: Identity = { name: 'system:join', groups: ['system:masters'] }
+
+const textField = (body: Record<string, unknown>, name: string): string => {
+  const value = body[name]
+  if (typeof value !== 'string' || value === '' || value.length > TEXT_MAX)
+    throw new ApiError('BadRequest', `join: ${name} must be a text of 1 to ${TEXT_MAX} characters`)
+  return value
+}
+
+/** Compares without telling by its time how much was right. */
+const sameText = (pki: Pki, a: string, b: string): boolean => timingSafeEqual(Buffer.from(pki.sha256(a)), Buffer.from(pki.sha256(b)))
+
+const existingNode = (verbs: Verbs, name: string): Node | undefined => {
+  try {
+    return verbs.get({ kind: kindByName('Node')!, namespace: '', name }) as unknown as Node
+  } catch (error) {
+    if (isReason(error, 'NotFound')) return undefined
+    throw error
+  }
+}
+
+const newNode = (name: string, pin: string, podCIDR: string): KubeObject => ({
+  apiVersion: 'v1',
+  kind: 'Node',
+  metadata: { name, labels: { 'kubernetes.io/hostname': name, 'kubernetes.io/os': 'linux' }, annotations: { [KEY_ANNOTATION]: pin } },
+  spec: { podCIDR, podCIDRs: [podCIDR] },
+})
+
+const LABELS_FROM_DEVICE = /^(kubernetes\.io\/(arch|os|hostname)|topology\.kubernetes\.io\/(region|zone)|node\.heliopause\.io\/[\w.-]+)$/
+
+/** Makes the Node, or finds the one this key already owns. Names and ranges are handed out one at a time. */
+const ensureNode = async (deps: JoinDeps, name: string, pin: string, labels: Record<string, string>): Promise<void> => {
+  const found = existingNode(deps.verbs, name)
+  const owner = found?.metadata.annotations?.[KEY_ANNOTATION]
+  if (found && owner === pin) return
+  if (found && owner !== undefined)
+    throw new ApiError('Forbidden', `join: a node named ${name} has joined with another key`, {
+      hint: `choose another --node-name, or delete the old one first: helio delete node ${name}`,
+    })
+  if (found) {
+    await deps.verbs.patch(
+      JOINER,
+      { kind: kindByName('Node')!, namespace: '', name },
+      { metadata: { annotations: { [KEY_ANNOTATION]: pin } } },
+      'merge',
+    )
+    return
+  }
+  const taken = new Set(
+    deps
+      .view()
+      .list<Node>('Node')
+      .map(node => node.spec?.podCIDR ?? ''),
+  )
+  const node = newNode(name, pin, allocatePodCIDR(deps.clusterCIDR, taken))
+  node.metadata.labels = { ...labels, ...node.metadata.labels }
+  await deps.verbs.create(JOINER, { kind: kindByName('Node')!, namespace: '' }, node)
+}
+
+/** POST /heliopause.io/v1/join: {token, nodeName, csr, labels?} → certificate, authority and head key. Joining again with the same key is harmless. */
+export const createJoin = (deps: JoinDeps): ((body: unknown) => Promise<JoinAnswer>) => {
+  const turn = { last: Promise.resolve() as Promise<unknown> }
+  const join = async (body: unknown): Promise<JoinAnswer> => {
+    if (!isObject(body)) throw new ApiError('BadRequest', 'join: the body must be a JSON object')
+    if (!sameText(deps.pki, textField(body, 'token'), deps.credentials.joinToken))
+      throw new ApiError('Unauthorized', 'join: the token is not this server’s', { hint: 'read it on the server: cat DIR/join-token' })
+    const name = textField(body, 'nodeName')
+    if (!/^[a-z0-9]([-a-z0-9.]{0,61}[a-z0-9])?$/.test(name))
+      throw new ApiError('BadRequest', `join: ${JSON.stringify(name.slice(0, 80))} is not a node name`, {
+        hint: 'lower case letters, digits, "-" and ".", at most 63 characters',
+      })
+    const labels = isObject(body['labels'])
+      ? Object.fromEntries(
+          Object.entries(body['labels']).filter(([key, value]) => LABELS_FROM_DEVICE.test(key) && typeof value === 'string'),
+        )
+      : {}
+    const certificate = deps.pki.signRequest(deps.credentials.authority, textField(body, 'csr'), {
+      commonName: `system:node:${name}`,
+      organizations: ['system:nodes'],
+      altNames: [],
+      usage: 'client',
+      notBeforeMs: NOT_BEFORE_MS,
+      notAfterMs: Math.max(deps.nowMs(), NOT_BEFORE_MS) + CERT_DAYS * DAY_MS,
+    })
+    await ensureNode(deps, name, deps.pki.publicKeyPin(certificate), labels as Record<string, string>)
+    return {
+      certificate,
+      ca: deps.credentials.authority.certPem,
+      headKey: deps.credentials.headKey.publicPem,
+      node: name,
+      linkPath: LINK_PATH,
+      clusterCIDR: deps.clusterCIDR,
+    }
+  }
+  return body => {
+    const mine = turn.last.then(
+      () => join(body),
+      () => join(body),
+    )
+    turn.last = mine
+    return mine
+  }
+}
