@@ -1,6 +1,10 @@
 // The door of the runtimes: how a pod runs. Everything a runtime creates outlives the agent; what it knows it can find again on disk
 // and in the kernel. Calls are idempotent: doing again what is already so is not an error. DESIGN section 7.
 
+import type { Clock } from '../base/clock.ts'
+import type { Exec } from '../base/exec.ts'
+import type { Log } from '../base/log.ts'
+
 /** One pod's sandbox: the namespaces, the cgroup and the shared mounts its containers join. */
 export interface SandboxSpec {
   /** Pod uid; the sandbox's identity. [0-9a-f-]+ */
@@ -65,11 +69,14 @@ export interface ContainerSpec {
     readonly cpuLimitMillis?: number
     readonly cpuRequestMillis?: number
     readonly pids?: number
+    /** -1000 … 1000; raised to the lowest value this process may give. 0 when absent. */
+    readonly oomScoreAdj?: number
   }
   readonly tty: boolean
+  /** The signal that asks it to end, `SIGTERM` when absent; a name with or without SIG, or a number. */
+  readonly stopSignal?: string
   /** Absolute path of the log file in the k8s-file (CRI) format. */
   readonly logPath: string
-  /** Absolute path of a file to bind at `terminationMessagePath`, when asked. */
   readonly hostname: string
 }
 
@@ -82,6 +89,10 @@ export interface ContainerExit {
   /** True when the exit code could not be learnt (the monitor died): report Unknown, never success. */
   readonly unknown?: boolean
 }
+
+/** The identity of a container: unique on this device and over time, a valid file name. Pure. */
+export const containerId = (spec: Pick<ContainerSpec, 'podUid' | 'name' | 'attempt'>): string =>
+  `${spec.podUid}_${spec.name}_${spec.attempt}`
 
 export interface ContainerInfo {
   /** Unique on this device and over time: derived from pod uid, name and attempt. */
@@ -108,6 +119,17 @@ export interface ExecSession {
   kill(): void
 }
 
+/** What a runtime is built from. */
+export interface RuntimeDeps {
+  readonly exec: Exec
+  readonly clock: Clock
+  readonly log: Log
+  /** Absolute folder that belongs to this runtime alone; on disk, since its records must outlive a reboot. */
+  readonly dir: string
+  /** Control group that all containers are below; `/helio` when absent. */
+  readonly cgroupRoot?: string
+}
+
 export interface Runtime {
   readonly name: 'crun' | 'process' | 'cri' | 'wasm' | 'fake'
   /** As NodeSystemInfo.containerRuntimeVersion: `crun://1.8.1`. */
@@ -131,6 +153,8 @@ export interface Runtime {
   usage(id: string): Promise<{ memoryBytes: number; cpuNanos: number } | undefined>
   /** Calls `fn` for each container that exits while this runtime is open (inotify, no polling). Exits that happened before are seen by inspect(). */
   onExit(fn: (container: ContainerInfo) => void): void
+  /** Makes the writer of a running container's log open `logPath` anew: rotation is rename, then this. Not an error when it does not run. */
+  reopenLog(id: string): Promise<void>
   /** Stops watching; everything goes on running. */
   close(): Promise<void>
 }
