@@ -7,12 +7,17 @@ import type { KubeObject, LabelSelector } from '../kinds/meta.ts'
 export interface View {
   readonly revision: number
   get<T = KubeObject>(kind: string, namespace: string, name: string): T | undefined
-  /** In key order. `owner` is the uid of the controlling owner; `node` matches spec.nodeName of pods. Indexed: both are cheap. */
+  /**
+   * In key order. `owner` is the uid of the controlling owner ('' = no controller); `node` matches spec.nodeName of pods ('' = not bound).
+   * Indexed: all but `selector` are cheap. The same array comes back until one of its objects changes, so derived values can be memoized by it.
+   */
   list<T = KubeObject>(kind: string, filter?: { namespace?: string; owner?: string; node?: string; selector?: LabelSelector }): readonly T[]
   /** Objects of any kind whose ownerReferences name this uid (controller or not). */
   dependents(uid: string): readonly KubeObject[]
   /** True when an object with this uid exists. */
   exists(uid: string): boolean
+  /** True when this kind is registered, so that "no such object" is knowledge and not ignorance. */
+  knows(apiVersion: string, kind: string): boolean
   /** Every registered kind name that is namespaced, for namespace deletion. */
   readonly namespacedKinds: readonly string[]
   /** Contact with a device, from the link (memory only, never a database write); undefined when it never called since the server started. */
@@ -61,9 +66,13 @@ export type Action =
     }
   /** POST pods/binding: sets spec.nodeName once. */
   | { readonly do: 'bind'; readonly key: string; readonly uid: string; readonly resourceVersion: string; readonly node: string }
+  /** Empties spec.finalizers of a Namespace whose content is gone (PUT namespaces/finalize). */
+  | { readonly do: 'finalize'; readonly kind: 'Namespace'; readonly key: string; readonly uid: string; readonly resourceVersion: string }
   /** An Event about an object, coalesced by (regarding, reason, note). */
   | {
       readonly do: 'event'
+      /** Position in the same result of the action it tells of; the Event is dropped when that action failed. */
+      readonly after?: number
       readonly regarding: {
         readonly apiVersion: string
         readonly kind: string
@@ -77,6 +86,10 @@ export type Action =
       readonly source: string
     }
 
+/**
+ * What one run asks for. Actions carried out in parallel must not depend on each other and must not write one object twice;
+ * the loop carries out `patchStatus` after the others and Events last.
+ */
 export interface Result {
   readonly actions: readonly Action[]
   /** The only way to ask for another run without a change: "in afterMs, because why". */
@@ -84,14 +97,19 @@ export interface Result {
 }
 
 export interface Watched {
+  /** A kind name, or '*' for every kind. */
   readonly kind: string
-  /** Which keys of this controller to run when such an object changed; gets the new state and, when there was one, the old. */
+  /** Which keys of this controller to run when such an object changed; gets the new state and, when there was one, the old. The view is newer than both; an object that was deleted is not in it. */
   readonly keys: (object: KubeObject, old: KubeObject | undefined, view: View) => readonly string[]
 }
 
 export interface Controller {
   readonly name: string
   readonly watches: readonly Watched[]
+  /** Keys to run once at start, whether or not anything exists. */
+  readonly initialKeys?: readonly string[]
+  /** One key runs at most once in this time, so that a burst of changes costs one run; the first change runs at once. */
+  readonly gapMs?: number
   /** Keys to run when a device connected or fell silent. */
   readonly contactKeys?: (node: string) => readonly string[]
   readonly reconcile: (view: View, key: string, nowMs: number) => Result

@@ -1,0 +1,38 @@
+// Every bound and span of the controllers, with what happens at it.
+
+/** Creates or deletes one run of a ReplicaSet asks for; the rest follows in the next run, which its own writes cause. */
+export const REPLICA_SET_BURST = 500
+/** Deletes one run of namespace deletion asks for; the next run continues when they show. */
+export const NAMESPACE_BURST = 500
+/** Deletes one run of pod garbage collection asks for; the next run continues. */
+export const POD_GC_BURST = 500
+/** Events deleted in one run; the next run continues. */
+export const EVENT_BURST = 500
+/** Pods that ended (Succeeded, Failed) kept for people to look at; above it the oldest are deleted. */
+export const TERMINATED_PODS_MAX = 1_000
+/** A pod on a node that does not exist is deleted only when it has been bound this long: its Node may be about to register. */
+export const POD_ORPHAN_MS = 40_000
+/** Events live this long. */
+export const EVENT_TTL_MS = 3_600_000
+/** Events kept at most; above it the oldest go before their time. */
+export const EVENTS_MAX = 5_000
+/** Old Events are looked for at most this often. */
+export const EVENT_SWEEP_MS = 300_000
+/** Bytes of the revision-history annotation; the oldest revisions leave it first. */
+export const REVISION_HISTORY_BYTES_MAX = 2_000
+
+/** A device that was in contact and is silent this long is Unknown. */
+export const NODE_SILENT_MS = 40_000
+/** A device that has not called since this server started is judged only after the server has listened this long: reconnects are spread. */
+export const NODE_FIRST_CALL_MS = 300_000
+/** When more than this fraction of the nodes in contact falls silent together, the fault is taken to be ours: no taint is touched. */
+export const BRAKE_FRACTION = 0.3
+/** Fewer silent nodes than this never pull the brake: a small site may well lose its three boards. */
+export const BRAKE_NODES_MIN = 5
+
+/** Bursts of changes cost a replica controller one run per this span. */
+export const REPLICA_GAP_MS = 5
+/** Nodes are judged at most this often. */
+export const NODE_GAP_MS = 250
+/** Sweeps (ended pods, Events) run at most this often. */
+export const SWEEP_GAP_MS = 1_000
