@@ -103,3 +103,8 @@ export interface Store {
   readonly stats: { readonly commits: number; readonly writes: number; readonly lazyWrites: number; readonly bytesWritten: number }
   close(): Promise<void>
 }
+
+export { Core, type CoreDeps, createCore } from './core.ts'
+export { type Batch, emptyLoaded, type Journal, type Loaded, type Row } from './journal.ts'
+export { createMemoryJournal, type MemoryJournal, type MemoryJournalOptions } from './memory-journal.ts'
+export { createStore, type OpenStoreDeps, openMemoryStore, openStore, openStoreOn, type StoreDeps, type StoreShell } from './open.ts'

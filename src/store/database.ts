@@ -1,0 +1,73 @@
+// One SQLite connection as promises. Source: npm sqlite3 (each call runs on a pool thread; calls of one connection run in order).
+
+import sqlite3 from 'sqlite3'
+
+/** An SQLite error: `code` is its name, such as SQLITE_FULL. */
+export interface SqliteError extends Error {
+  readonly code: string
+}
+
+export const sqliteCode = (error: unknown): string =>
+  error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : ''
+
+/** What says that the file itself is bad, not its surroundings. */
+export const isDamage = (error: unknown): boolean => ['SQLITE_CORRUPT', 'SQLITE_NOTADB', 'SQLITE_IOERR'].includes(sqliteCode(error))
+
+export interface Statement {
+  run(params: readonly unknown[], done: (error: Error | undefined) => void): void
+}
+
+export interface Database {
+  /** One or more statements without results. */
+  exec(sql: string): Promise<void>
+  run(sql: string, params: readonly unknown[]): Promise<void>
+  all<T>(sql: string, params?: readonly unknown[]): Promise<T[]>
+  prepare(sql: string): Promise<Statement>
+  close(): Promise<void>
+}
+
+/** The library's version as a number: 3_051_003 is 3.51.3. */
+export const sqliteVersion = (): number => sqlite3.VERSION_NUMBER
+
+/** Versions without the race in WAL reset that can lose a committed transaction (fixed in 3.51.3, 3.50.7 and 3.44.6). */
+export const isSafeVersion = (version: number): boolean =>
+  version >= 3_051_003 || (version >= 3_050_007 && version < 3_051_000) || (version >= 3_044_006 && version < 3_045_000)
+
+const promised = (start: (done: (error: Error | null) => void) => void): Promise<void> =>
+  new Promise((resolve, reject) => start(error => (error ? reject(error) : resolve())))
+
+const wrap = (connection: sqlite3.Database): Database => {
+  const statements: sqlite3.Statement[] = []
+  return {
+    exec: sql => promised(done => void connection.exec(sql, done)),
+    run: (sql, params) => promised(done => void connection.run(sql, [...params], done)),
+    all: <T>(sql: string, params: readonly unknown[] = []) =>
+      new Promise<T[]>((resolve, reject) => {
+        connection.all<T>(sql, [...params], (error, rows) => (error ? reject(error) : resolve(rows)))
+      }),
+    async prepare(sql) {
+      let prepared: sqlite3.Statement | undefined
+      await promised(done => {
+        prepared = connection.prepare(sql, done)
+      })
+      const statement = prepared!
+      statements.push(statement)
+      return { run: (params, done) => void statement.run([...params], (error: Error | null) => done(error ?? undefined)) }
+    },
+    async close() {
+      for (const statement of statements) await promised(done => void statement.finalize(() => done(null)))
+      await promised(done => connection.close(done))
+    },
+  }
+}
+
+/** Opens or creates a database file; opening alone neither reads nor locks it. */
+export const openDatabase = async (file: string, mode: 'create' | 'readonly' = 'create'): Promise<Database> => {
+  const flags = mode === 'create' ? sqlite3.OPEN_READWRITE | sqlite3.OPEN_CREATE : sqlite3.OPEN_READONLY
+  let opened: sqlite3.Database | undefined
+  await promised(done => {
+    opened = new sqlite3.Database(file, flags, done)
+  })
+  opened!.serialize()
+  return wrap(opened!)
+}

@@ -1,0 +1,52 @@
+// A journal in memory with the semantics of the real one: atomic, ordered, durable from `done` on. For fast tests and for simulated
+// disks: `defer` decides when (and, by never calling, whether) a commit lands; `load` gives what a process started now would find.
+
+import type { Batch, Journal, Loaded, Row } from './journal.ts'
+
+export interface MemoryJournal extends Journal {
+  /** What is durable, as a start after a crash finds it: counting goes on above all that was reserved. */
+  load(): Loaded
+}
+
+export interface MemoryJournalOptions {
+  readonly epoch: string
+  /**
+   * Calls `land` later; before that the batch is not durable, without it the batch is lost as in a crash. An error makes the commit fail.
+   */
+  readonly defer: (land: (error?: Error) => void, batch: Batch) => void
+}
+
+export const createMemoryJournal = ({ epoch, defer }: MemoryJournalOptions): MemoryJournal => {
+  const current = new Map<string, Row>()
+  let log: Row[] = []
+  let floor = 1
+  let durable = 1
+  let ceiling = 1
+
+  const land = (batch: Batch): void => {
+    for (const row of batch.rows) {
+      log.push(row)
+      durable = row.revision
+      if (row.type === 'DELETED') current.delete(row.key)
+      else current.set(row.key, row)
+    }
+    ceiling = batch.ceiling ?? ceiling
+    let count = 0
+    while (count < batch.compactRows && count < log.length && log[count]!.revision <= batch.compactTo) count++
+    if (count === 0) return
+    floor = log[count - 1]!.revision
+    log = log.slice(count)
+  }
+  return {
+    commit(batch, done) {
+      defer(error => {
+        if (!error) land(batch)
+        done(error)
+      }, batch)
+    },
+    load: () => {
+      const revision = Math.max(durable, ceiling)
+      return { epoch, current: [...current.values()], log: [...log], floor, olderRows: 0, durable, revision, ceiling: revision }
+    },
+  }
+}

@@ -1,0 +1,76 @@
+// When to write a snapshot: soon after the first durable write, then as often as the byte budget allows, never when nothing was written.
+
+import type { Cancel, Clock } from '../base/clock.ts'
+import { messageOf } from '../base/errors.ts'
+import type { Log } from '../base/log.ts'
+import {
+  SNAPSHOT_BYTES_PER_DAY,
+  SNAPSHOT_FIRST_MS,
+  SNAPSHOT_INTERVAL_MS_MAX,
+  SNAPSHOT_INTERVAL_MS_MIN,
+  SNAPSHOT_RETRY_MS,
+} from './limits.ts'
+
+const DAY_MS = 24 * 60 * 60 * 1000
+
+/** The pause after a snapshot of this size. */
+export const snapshotIntervalMs = (sizeBytes: number): number =>
+  Math.min(SNAPSHOT_INTERVAL_MS_MAX, Math.max(SNAPSHOT_INTERVAL_MS_MIN, (sizeBytes / SNAPSHOT_BYTES_PER_DAY) * DAY_MS))
+
+export interface SnapshotSchedule {
+  /** Durable writes happened; arms the timer when none runs. */
+  written(): void
+  /** Writes one now, after the one being written; the schedule starts anew from it. */
+  now(): Promise<string>
+  /** Stops the timer and waits for the one being written. */
+  close(): Promise<void>
+}
+
+export interface SnapshotScheduleDeps {
+  readonly clock: Pick<Clock, 'mono' | 'after'>
+  readonly log: Log
+  readonly write: () => Promise<{ readonly name: string; readonly sizeBytes: number }>
+  /** False when a snapshot is there already: then there is no hurry. */
+  readonly first: boolean
+}
+
+export const createSnapshotSchedule = ({ clock, log, write, first }: SnapshotScheduleDeps): SnapshotSchedule => {
+  let dueMs = clock.mono() + (first ? SNAPSHOT_FIRST_MS : SNAPSHOT_INTERVAL_MS_MIN)
+  let timer: Cancel | undefined
+  let running: Promise<unknown> = Promise.resolve()
+  let closed = false
+
+  const once = async (): Promise<string> => {
+    timer?.()
+    timer = undefined
+    try {
+      const { name, sizeBytes } = await write()
+      dueMs = clock.mono() + snapshotIntervalMs(sizeBytes)
+      log.debug('snapshot written', { name, sizeBytes })
+      return name
+    } catch (error) {
+      dueMs = clock.mono() + SNAPSHOT_RETRY_MS
+      throw error
+    }
+  }
+  const now = (): Promise<string> => {
+    const next = running.then(once)
+    running = next.catch((error: unknown) => log.error('snapshot failed', { cause: messageOf(error) }))
+    return next
+  }
+  return {
+    now,
+    written() {
+      if (timer || closed) return
+      timer = clock.after(Math.max(0, dueMs - clock.mono()), () => {
+        timer = undefined
+        now().catch(() => undefined)
+      })
+    },
+    async close() {
+      closed = true
+      timer?.()
+      await running
+    },
+  }
+}

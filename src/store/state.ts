@@ -1,0 +1,136 @@
+// Committed state in memory: current entries, keys in order, the event window; and the questions it answers (list, count, backlog).
+
+import { ApiError } from '../base/errors.ts'
+import { type ParsedCache, StoredEntry } from './entry.ts'
+import type { EventType, Loaded } from './journal.ts'
+import { createKeyIndex, type KeyIndex, keyAfter } from './key-index.ts'
+import type { Entry, ListOptions, ListResult, StoreEvent } from './store.ts'
+import { createWindow, type EventWindow, StoredEvent, type WindowBounds } from './window.ts'
+
+export interface State {
+  readonly current: ReadonlyMap<string, StoredEntry>
+  readonly keys: KeyIndex
+  readonly window: EventWindow
+  /** Watches cannot start at a revision between these: it was handed out for writes that a crash has lost. */
+  readonly lost: { readonly above: number; readonly below: number }
+  /** Lists cannot go back behind the start of this process: the log on disk has coalesced writes. */
+  readonly listFloor: number
+  readonly revision: number
+  /** Bytes of all current values. */
+  readonly bytes: number
+  /** Applies one change; revisions ascend. */
+  set(type: EventType, entry: StoredEntry): void
+}
+
+/** Fills a state from what the journal holds. Events loaded from the log know what they replaced only when the log still has it. */
+export const loadState = (loaded: Loaded, cache: ParsedCache, bounds: WindowBounds, nowMs: number): State => {
+  const current = new Map<string, StoredEntry>()
+  let bytes = 0
+  for (const row of loaded.current) {
+    current.set(row.key, new StoredEntry(row, cache))
+    bytes += row.value.length
+  }
+  const window = createWindow(loaded.floor, bounds)
+  const logged = new Map<string, StoredEntry>()
+  for (const row of loaded.log) {
+    const newest = current.get(row.key)
+    const entry = newest?.revision === row.revision ? newest : new StoredEntry(row, cache)
+    window.push(new StoredEvent(row.type, entry, row.type === 'ADDED' ? undefined : logged.get(row.key), nowMs), nowMs)
+    logged.set(row.key, entry)
+  }
+  const keys = createKeyIndex(current.keys())
+  let revision = loaded.revision
+  return {
+    current,
+    keys,
+    window,
+    lost: { above: loaded.durable, below: loaded.revision },
+    listFloor: loaded.revision,
+    get revision() {
+      return revision
+    },
+    get bytes() {
+      return bytes
+    },
+    set(type, entry) {
+      bytes -= current.get(entry.key)?.value.length ?? 0
+      if (type === 'DELETED') {
+        current.delete(entry.key)
+        keys.delete(entry.key)
+      } else {
+        if (type === 'ADDED') keys.add(entry.key)
+        current.set(entry.key, entry)
+        bytes += entry.value.length
+      }
+      revision = entry.revision
+    },
+  }
+}
+
+const WATCH_EXPIRED = 'The resourceVersion for the provided watch is too old.'
+const LIST_EXPIRED = 'The resourceVersion for the provided list is too old.'
+const CONTINUE_EXPIRED =
+  'The provided continue parameter is too old to display a consistent list result. You must start a new list without the continue parameter.'
+
+const tooLarge = (asked: number, revision: number): ApiError =>
+  new ApiError('Timeout', `Timeout: Too large resource version: ${asked}, current: ${revision}`, {
+    details: {
+      retryAfterSeconds: 1,
+      causes: [{ field: '', type: 'ResourceVersionTooLarge', detail: 'Too large resource version' }],
+    },
+  })
+
+/** The entries under a prefix as they were, in key order: today's with the window's changes taken back. */
+const entriesAt = (state: State, prefix: string, revision: number): Entry[] => {
+  const then = state.window.undo(prefix, revision)
+  const entries: Entry[] = []
+  for (const key of state.keys.range(prefix, prefix, Number.POSITIVE_INFINITY)) {
+    const entry = then.has(key) ? then.get(key) : state.current.get(key)
+    if (entry) entries.push(entry)
+  }
+  const present = entries.length
+  for (const [key, entry] of then) if (entry && !state.current.has(key)) entries.push(entry)
+  if (entries.length > present) entries.sort((a, b) => (a.key < b.key ? -1 : 1))
+  return entries
+}
+
+export interface Reader {
+  list(options: ListOptions): ListResult
+  count(prefix: string): number
+  /** Events above a revision. Throws Expired. */
+  backlog(fromRevision: number): readonly StoreEvent[]
+}
+
+const listNow = (state: State, { prefix, limit = 0, after }: ListOptions): ListResult => {
+  const from = after === undefined ? prefix : keyAfter(after)
+  const keys = state.keys.range(prefix, from, limit > 0 ? limit : Number.POSITIVE_INFINITY)
+  const entries = keys.map(key => state.current.get(key)!)
+  const remaining = limit > 0 && keys.length === limit ? state.keys.count(prefix, keyAfter(keys.at(-1)!)) : 0
+  return { entries, revision: state.revision, more: remaining > 0, remaining }
+}
+
+const listThen = (state: State, { prefix, limit = 0, after }: ListOptions, revision: number): ListResult => {
+  const all = entriesAt(state, prefix, revision)
+  const rest = after === undefined ? all : all.filter(entry => entry.key > after)
+  const entries = limit > 0 ? rest.slice(0, limit) : rest
+  const remaining = rest.length - entries.length
+  return { entries, revision, more: remaining > 0, remaining }
+}
+
+export const createReader = (state: State): Reader => ({
+  list(options) {
+    const at = options.atRevision
+    if (at === undefined || at === state.revision) return listNow(state, options)
+    if (at > state.revision) throw tooLarge(at, state.revision)
+    if (at < state.listFloor || at < state.window.floor) {
+      throw new ApiError('Expired', options.after === undefined ? LIST_EXPIRED : CONTINUE_EXPIRED)
+    }
+    return listThen(state, options, at)
+  },
+  count: prefix => state.keys.count(prefix, prefix),
+  backlog(from) {
+    const { above, below } = state.lost
+    if (from < state.window.floor || (from > above && from < below)) throw new ApiError('Expired', WATCH_EXPIRED)
+    return from >= state.revision ? [] : state.window.since(from)
+  },
+})
