@@ -1,0 +1,134 @@
+// The simulated world: discrete events ordered by (time, sequence), one seed, a rolling hash of everything that happened.
+// It jumps to the next event; there are no ticks. Nothing in it reads the real clock or draws real randomness.
+
+import { type Random, seededRandom } from '../../src/base/random.ts'
+
+interface Timed {
+  readonly atMs: number
+  readonly seq: number
+  readonly fn: () => void
+  live: boolean
+}
+
+const before = (a: Timed, b: Timed): boolean => a.atMs < b.atMs || (a.atMs === b.atMs && a.seq < b.seq)
+
+/** A binary heap of events. */
+const createHeap = () => {
+  const items: Timed[] = []
+  const swap = (i: number, j: number): void => {
+    const x = items[i]!
+    items[i] = items[j]!
+    items[j] = x
+  }
+  return {
+    get size() {
+      return items.length
+    },
+    push(item: Timed): void {
+      let i = items.push(item) - 1
+      for (let up = (i - 1) >> 1; i > 0 && before(items[i]!, items[up]!); i = up, up = (i - 1) >> 1) swap(i, up)
+    },
+    pop(): Timed | undefined {
+      const top = items[0]
+      const last = items.pop()
+      if (!top || !last || items.length === 0) return top
+      items[0] = last
+      for (let i = 0; ; ) {
+        const left = 2 * i + 1
+        const right = left + 1
+        let least = i
+        if (left < items.length && before(items[left]!, items[least]!)) least = left
+        if (right < items.length && before(items[right]!, items[least]!)) least = right
+        if (least === i) return top
+        swap(i, least)
+        i = least
+      }
+    },
+  }
+}
+
+/** FNV-1a over UTF-16 code units, 32 bits: enough to compare two runs of one seed. */
+const hashText = (hash: number, text: string): number => {
+  let h = hash
+  for (let i = 0; i < text.length; i++) h = Math.imul(h ^ text.charCodeAt(i), 16777619)
+  return h >>> 0
+}
+
+const TAIL_LINES = 60
+
+export interface World {
+  readonly seed: string
+  readonly random: Random
+  /** True virtual time in ms since the world began. */
+  readonly nowMs: number
+  /** Runs `fn` after a delay; the returned function cancels it. */
+  after(delayMs: number, fn: () => void): () => void
+  /** One line of the trace: hashed, and kept for the report of a failure. */
+  trace(line: string): void
+  /** Counts an interesting state; a profile that never reaches it is a bad test. */
+  mark(name: string): void
+  readonly marks: ReadonlyMap<string, number>
+  readonly hash: string
+  readonly events: number
+  readonly tail: readonly string[]
+  /** Called after every event; throws when something that must hold does not. */
+  onEvent(check: () => void): void
+  /** Runs until virtual time `untilMs`, or until nothing is left to happen. */
+  run(untilMs: number): void
+}
+
+export const createWorld = (seed: string): World => {
+  const heap = createHeap()
+  const state = { nowMs: 0, seq: 0, hash: 2166136261, events: 0 }
+  const tail: string[] = []
+  const marks = new Map<string, number>()
+  const checks: (() => void)[] = []
+  return {
+    seed,
+    random: seededRandom(seed),
+    get nowMs() {
+      return state.nowMs
+    },
+    get hash() {
+      return state.hash.toString(16).padStart(8, '0')
+    },
+    get events() {
+      return state.events
+    },
+    tail,
+    marks,
+    after(delayMs, fn) {
+      const item: Timed = { atMs: state.nowMs + Math.max(0, delayMs), seq: state.seq++, fn, live: true }
+      heap.push(item)
+      return () => {
+        item.live = false
+      }
+    },
+    trace(line) {
+      const stamped = `${(state.nowMs / 1000).toFixed(3)} ${line}`
+      state.hash = hashText(state.hash, stamped)
+      tail.push(stamped)
+      if (tail.length > TAIL_LINES) tail.shift()
+    },
+    mark(name) {
+      marks.set(name, (marks.get(name) ?? 0) + 1)
+    },
+    onEvent(check) {
+      checks.push(check)
+    },
+    run(untilMs) {
+      for (let item = heap.pop(); item; item = heap.pop()) {
+        if (item.atMs > untilMs) {
+          heap.push(item)
+          break
+        }
+        if (!item.live) continue
+        state.nowMs = item.atMs
+        state.events++
+        item.fn()
+        for (const check of checks) check()
+      }
+      state.nowMs = Math.max(state.nowMs, untilMs)
+    },
+  }
+}
