@@ -120,7 +120,12 @@ export interface Volume {
   emptyDir?: { medium?: string; sizeLimit?: string }
   hostPath?: { path: string; type?: string }
   downwardAPI?: {
-    items?: { path: string; fieldRef?: { fieldPath: string }; resourceFieldRef?: EnvVarSource['resourceFieldRef']; mode?: number }[]
+    items?: {
+      path: string
+      fieldRef?: { apiVersion?: string; fieldPath: string }
+      resourceFieldRef?: EnvVarSource['resourceFieldRef']
+      mode?: number
+    }[]
     defaultMode?: number
   }
   projected?: { sources?: Record<string, unknown>[]; defaultMode?: number }

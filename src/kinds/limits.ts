@@ -1,0 +1,26 @@
+// Bounds of what a manifest may say, with what happens at each. Source: k8s apimachinery validation, core/v1 types.
+
+/** metadata.annotations, keys and values together; above: FieldValueTooLong. */
+export const ANNOTATIONS_BYTES_MAX = 256 * 1024
+/** ConfigMap data and binaryData, Secret data; above: FieldValueTooLong. */
+export const CONFIG_BYTES_MAX = 1024 * 1024
+/** Nesting of an untrusted object; deeper: a type error, nothing is read further. */
+export const DEPTH_MAX = 100
+/** Type errors and unknown fields kept per object; further ones are counted out silently, the object is refused or warned about anyway. */
+export const PROBLEMS_MAX = 100
+/** DNS-1123 label, port name, label value, qualified name's name part; above: FieldValueInvalid. */
+export const LABEL_LENGTH_MAX = 63
+/** DNS-1123 subdomain: most object names; above: FieldValueInvalid. */
+export const SUBDOMAIN_LENGTH_MAX = 253
+/** Port names (IANA service names); above: FieldValueInvalid. */
+export const PORT_NAME_LENGTH_MAX = 15
+/** Event note or message of events.k8s.io; above: FieldValueInvalid. */
+export const EVENT_NOTE_BYTES_MAX = 1024
+/** Event reason and action of events.k8s.io; above: FieldValueInvalid. */
+export const EVENT_REASON_LENGTH_MAX = 128
+/** Digits of a quantity's number; more: the quantity is refused (upstream rounds; a number that long is a mistake or an attack). */
+export const QUANTITY_DIGITS_MAX = 64
+/** pod.spec.terminationGracePeriodSeconds and others are int64 upstream; JSON numbers above 2^53 lose digits and are refused. */
+export const INTEGER_MAX = Number.MAX_SAFE_INTEGER
+/** metadata.generateName is cut so that five random characters fit into a DNS label. */
+export const GENERATE_NAME_LENGTH_MAX = LABEL_LENGTH_MAX - 5
