@@ -4,7 +4,7 @@
 import type { Clock } from '../base/clock.ts'
 import type { Log } from '../base/log.ts'
 import type { Random } from '../base/random.ts'
-import type { DeviceEvent, Document, Head, StatusItem, StreamRequest } from './messages.ts'
+import type { DeviceEvent, Document, Head, HeldHead, StatusItem, StreamRequest } from './messages.ts'
 
 export type * from './messages.ts'
 
@@ -38,8 +38,9 @@ export interface LinkStream {
 
 /** What the device keeps on disk for the link. `save` is one transaction, durable when it settles. */
 export interface LinkMemory {
-  load(): { readonly head: Head; readonly document: Document } | undefined
-  save(head: Head, document: Document): Promise<void>
+  /** Exactly what `save` was given last, every field of the head included. */
+  load(): { readonly head: HeldHead; readonly document: Document } | undefined
+  save(head: HeldHead, document: Document): Promise<void>
 }
 
 export interface DeviceLinkDeps {

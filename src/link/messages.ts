@@ -1,5 +1,5 @@
 // What server and device say to each other: one JSON object a frame, one version, both transports. Every field from the other side
-// is checked before it is believed (parseFrame in this room). DESIGN section 6.
+// is checked before it is believed (parse.ts). DESIGN section 6.
 
 import type { ConfigMap, Secret } from '../kinds/config-map.ts'
 import type { Pod } from '../kinds/pod.ts'
@@ -13,7 +13,14 @@ export interface Head {
   /** Hex SHA-256 of the document's canonical JSON bytes. */
   readonly sha256: string
   readonly size: number
+  /** An operator's decision after a restore: the device may leave exactly this head for the present one, though it looks newer. */
+  readonly replaces?: { readonly epoch: string; readonly generation: number }
   readonly sig: string
+}
+
+/** A head as the device keeps it, with the epochs it left for this one (never on the wire; see holdHead). */
+export interface HeldHead extends Head {
+  readonly leftEpochs?: readonly string[]
 }
 
 /** Everything one device shall run, and all it needs for it. Absence means delete. */
@@ -32,7 +39,12 @@ export interface Document {
 
 /** The bytes a head's signature covers. */
 export const headText = (device: string, head: Omit<Head, 'sig'>): string =>
-  `helio-head-v1\n${device}\n${head.epoch}\n${head.generation}\n${head.sha256}\n${head.size}`
+  `helio-head-v1\n${device}\n${head.epoch}\n${head.generation}\n${head.sha256}\n${head.size}${
+    head.replaces ? `\nreplaces\n${head.replaces.epoch}\n${head.replaces.generation}` : ''
+  }`
+
+/** The bytes a welcome's `timeSig` covers; `run` makes it fresh for the device's process. */
+export const timeText = (device: string, run: string, time: string): string => `helio-time-v1\n${device}\n${run}\n${time}`
 
 /** One last-value report: `node` → NodeStatus, `pod/<uid>` → PodReport. null = forget the key. */
 export interface StatusItem {
@@ -92,11 +104,24 @@ export type DeviceFrame =
       readonly t: 'hello'
       readonly v: 1
       readonly bootID: string
+      /** Drawn when the device's process started; `seq`, status and event numbers count within it. */
+      readonly run: string
+      /** Number of this connection: of two in one run the higher is the live one. */
       readonly seq: number
       readonly head: Pick<Head, 'epoch' | 'generation' | 'sha256'> | null
+      /** Digest of all last values now, and of those the server has acknowledged. */
       readonly statusDigest: string
+      readonly statusBase: string
     }
-  | { readonly t: 'fetch'; readonly sha256: string; readonly offset: number }
+  /** Asks for `bytes` from `offset` of the patch from `base` ('' = from nothing) to the document. `tag` names the patch begun before ('' = none). */
+  | {
+      readonly t: 'fetch'
+      readonly sha256: string
+      readonly base: string
+      readonly tag: string
+      readonly offset: number
+      readonly bytes: number
+    }
   /** The device now holds and acts on this head. */
   | { readonly t: 'applied'; readonly epoch: string; readonly generation: number }
   /** The device refuses a head: bad signature, older generation, new epoch with lower content. */
@@ -104,36 +129,67 @@ export type DeviceFrame =
       readonly t: 'refused'
       readonly epoch: string
       readonly generation: number
-      readonly why: 'signature' | 'older' | 'conflict' | 'invalid'
+      readonly why: RefusalReason
       readonly message: string
     }
-  /** Last values; `whole` = this is every key the device has. */
-  | { readonly t: 'status'; readonly seq: number; readonly whole: boolean; readonly items: readonly StatusItem[] }
+  /** Last values. `whole` = forget what you knew of me, all of it follows from here. `digest` is that of what the server holds after this frame. */
+  | {
+      readonly t: 'status'
+      readonly seq: number
+      readonly whole: boolean
+      readonly digest: string
+      readonly items: readonly StatusItem[]
+    }
+  /** Oldest first; `dropped` counts since the run began. */
   | { readonly t: 'events'; readonly items: readonly DeviceEvent[]; readonly dropped: number }
   | { readonly t: 'ping'; readonly n: number }
   | StreamFrame
+
+export type RefusalReason = 'signature' | 'older' | 'conflict' | 'invalid'
 
 export type ServerFrame =
   | {
       readonly t: 'welcome'
       readonly v: 1
       readonly time: string
+      /** Ed25519, base64, over `timeText`. */
+      readonly timeSig: string
+      /** Null: the device has what it should have, or nothing is known for it yet. */
       readonly head: Head | null
-      readonly needStatus: boolean
+      readonly needStatus: 'none' | 'changes' | 'all'
+      /** The first dial after this session falls anywhere within. */
       readonly herdWindowMs: number
+      /** The longest silence the server accepts. */
       readonly keepaliveMs: number
     }
+  /** Not admitted now; the connection closes. */
+  | { readonly t: 'busy'; readonly retryAfterMs: number }
   | { readonly t: 'head'; readonly head: Head }
-  /** A piece of a document; base64 of the bytes from `offset`. */
-  | { readonly t: 'document'; readonly sha256: string; readonly offset: number; readonly size: number; readonly data: string }
+  /** A piece of a patch of `size` bytes in all; base64 of the bytes from `offset`. An offset of 0 begins anew, whatever was asked. */
+  | {
+      readonly t: 'document'
+      readonly sha256: string
+      readonly base: string
+      readonly tag: string
+      readonly offset: number
+      readonly size: number
+      readonly data: string
+    }
+  /** The document asked for is no longer to be had; a newer head comes or has come. */
+  | { readonly t: 'missing'; readonly sha256: string }
+  /** All last values are wanted, again. */
   | { readonly t: 'needStatus' }
   | { readonly t: 'statusAck'; readonly seq: number }
+  /** Everything up to `cursor` is safe; what was sent beyond it is to be sent again. */
   | { readonly t: 'eventsAck'; readonly cursor: number }
   | { readonly t: 'pong'; readonly n: number }
   | { readonly t: 'open'; readonly id: number; readonly request: StreamRequest; readonly credit: number }
   | StreamFrame
 
-/** Streams are opened by the server, numbered by it, multiplexed, and flow-controlled by credit in bytes. */
+/**
+ * Streams are opened by the server, numbered by it, multiplexed, and flow-controlled by credit in bytes; `open.credit` is the first
+ * credit of both sides. Empty data is the end of its channel.
+ */
 export type StreamFrame =
   | { readonly t: 'data'; readonly id: number; readonly channel: number; readonly data: string }
   | { readonly t: 'credit'; readonly id: number; readonly bytes: number }

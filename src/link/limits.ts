@@ -1,0 +1,117 @@
+// Every bound of the link, with what happens at it. Bytes are bytes on the wire unless said otherwise. DESIGN invariant 5.
+
+import type { BackoffPolicy } from '../base/backoff.ts'
+
+/** A frame from the other side above this closes the connection ('protocol'); none we send comes near. */
+export const FRAME_BYTES_MAX = 128 * 1024
+/** Deeper JSON in a frame or document closes the connection or refuses the document, before it is parsed. */
+export const JSON_DEPTH_MAX = 64
+/** Bytes queued for the transport; above it the connection closes itself ('slow'). Holds all windows below together. */
+export const QUEUE_BYTES_MAX = 2 * 1024 * 1024
+
+/** A larger document is not signed; the hub reports it as refused and the device keeps what it has. */
+export const DOCUMENT_BYTES_MAX = 8 * 1024 * 1024
+/** Objects of one kind in a document; more makes it invalid. */
+export const DOCUMENT_ITEMS_MAX = 4096
+/** Epochs a device remembers having left; the oldest is forgotten. */
+export const LEFT_EPOCHS_MAX = 16
+/** Raw bytes of one piece of a document: 22 KB as a frame, so that control frames never wait long behind it. */
+export const CHUNK_BYTES_MAX = 16 * 1024
+/** What a device asks for ahead of what it has received; bounds the queue and keeps a slow pipe full. */
+export const FETCH_WINDOW_BYTES = 128 * 1024
+/** A download without progress for this long asks again; the transport is reliable, so this only mends lost logic. */
+export const FETCH_STALL_MS = 60_000
+/** Part of the old document that serves as dictionary for the new one: deflate looks back no further. */
+export const PATCH_WINDOW_BYTES = 32 * 1024
+/** Documents the server keeps for downloads and patches; above it the longest unused is dropped and rendered again when asked for. */
+export const SHELF_BYTES_MAX = 32 * 1024 * 1024
+
+/** Longest value of one status key; a longer one is not taken and the last stays. */
+export const STATUS_ITEM_BYTES_MAX = 64 * 1024
+/** A status frame is closed before it grows beyond these; the rest follows after the acknowledgement. */
+export const STATUS_FRAME_BYTES = 64 * 1024
+export const STATUS_FRAME_ITEMS_MAX = 256
+/** Keys a device reports; a further key is not taken. */
+export const STATUS_KEYS_MAX = 2048
+/** A rejected report is asked for again after this. */
+export const REPORT_RETRY_MS = 10_000
+/** Reports of one device waiting for the callback; beyond it (a device that reconnects while its reports hang) one is rejected unread. */
+export const REPORTS_WAITING_MAX = 4
+
+/** Events kept for a server that is away; the oldest is dropped and counted. */
+export const EVENTS_KEPT_MAX = 1000
+export const EVENTS_KEPT_BYTES_MAX = 512 * 1024
+/** Events older than this (monotonic) are dropped and counted: nobody acts on them any more. */
+export const EVENT_TTL_MS = 24 * 3_600_000
+export const EVENT_NOTE_CHARS_MAX = 1024
+export const EVENTS_FRAME_ITEMS_MAX = 64
+export const EVENTS_FRAME_BYTES = 32 * 1024
+
+/** Streams open at once on one connection; a further one is refused (429). */
+export const STREAMS_MAX = 16
+/** Bytes a stream may send ahead of what was consumed, each way. */
+export const STREAM_CREDIT_BYTES = 64 * 1024
+export const STREAM_CHUNK_BYTES = 16 * 1024
+/** Written and waiting for credit; above it the stream ends with an error: its writer does not wait. */
+export const STREAM_QUEUE_BYTES_MAX = 1024 * 1024
+export const STREAM_CHANNEL_MAX = 7
+export const MESSAGE_CHARS_MAX = 1024
+
+/** Full jitter between dials; the cap is the profile's. */
+export const RECONNECT_BASE_MS = 1000
+/** No dial follows another sooner, whatever the draw. */
+export const RECONNECT_MIN_MS = 100
+/** A session that lived this long resets the backoff, and its first retry is spread over the herd window. */
+export const SESSION_LONG_MS = 60_000
+/** The longest window a server may announce; a longer one counts as this. */
+export const HERD_WINDOW_MS_MAX = 15 * 60_000
+export const HERD_WINDOW_MS_MIN = 1000
+/** A server that is busy may ask for this much patience at most; also bounds the admissions promised ahead. */
+export const BUSY_MS_MAX = 15 * 60_000
+/** Dialling, and waiting for hello or welcome, end after this. */
+export const DIAL_TIMEOUT_MS = 30_000
+export const GREETING_TIMEOUT_MS = 20_000
+/** Failed saves (a full disk) are repeated with this backoff. */
+export const SAVE_RETRY: BackoffPolicy = { baseMs: 1000, capMs: 5 * 60_000 }
+
+/** An unanswered ping means a half-open connection. */
+export const PONG_TIMEOUT_MS = 15_000
+/** Keepalive intervals outside are pulled to the nearer end. */
+export const KEEPALIVE_MS_MIN = 5000
+export const KEEPALIVE_MS_MAX = 30 * 60_000
+/** Answered pings before the interval doubles; a half-open connection makes it four times as many, up to the second bound. */
+export const KEEPALIVE_GOOD_MIN = 3
+export const KEEPALIVE_GOOD_MAX = 768
+
+/** Connections of one device that have not said hello yet; the oldest is closed. */
+export const WAITING_HELLO_MAX = 2
+/** Admissions a second and at once; beyond it a connection is told when to come again. */
+export const ACCEPT_RATE_PER_SECOND = 100
+export const ACCEPT_BURST = 200
+/** Changes are gathered this long before a document is rendered. */
+export const RENDER_DELAY_MS = 10
+/** Documents rendered before other work gets its turn. */
+export const RENDER_BATCH_MAX = 32
+/** A head that is neither applied nor refused holds back the next one for so long: a slow device gets the latest, not each one. */
+export const HEAD_PATIENCE_MS = 10_000
+/** A device that refused a head as older is offered one rendered anew after this. */
+export const REFUSED_RETRY_MS = 60_000
+
+export type ProfileName = 'lan' | 'normal' | 'metered'
+
+/** What a link may cost. Idle is a ping and a pong, about 240 bytes with TCP and TLS, every keepalive. */
+export interface Profile {
+  /** First interval and the one it may grow to. */
+  readonly keepaliveStartMs: number
+  readonly keepaliveMs: number
+  readonly reconnectCapMs: number
+  /** Reports are gathered this long before they are sent. */
+  readonly statusDelayMs: number
+  readonly eventsDelayMs: number
+}
+
+export const PROFILES: Readonly<Record<ProfileName, Profile>> = {
+  lan: { keepaliveStartMs: 20_000, keepaliveMs: 20_000, reconnectCapMs: 15 * 60_000, statusDelayMs: 50, eventsDelayMs: 1000 },
+  normal: { keepaliveStartMs: 120_000, keepaliveMs: 300_000, reconnectCapMs: 15 * 60_000, statusDelayMs: 1000, eventsDelayMs: 10_000 },
+  metered: { keepaliveStartMs: 300_000, keepaliveMs: 1_200_000, reconnectCapMs: 60 * 60_000, statusDelayMs: 10_000, eventsDelayMs: 60_000 },
+}

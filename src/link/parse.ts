@@ -1,0 +1,307 @@
+// Nothing from the other side is believed before it has passed here: known frame type, types, ranges, names, counts, depth. Unknown
+// fields are left out, so a newer peer may add some; an unknown frame type is an error. PURE; never throws.
+
+import { isObject, jsonDepthWithin } from '../base/json.ts'
+import {
+  BUSY_MS_MAX,
+  CHUNK_BYTES_MAX,
+  DOCUMENT_BYTES_MAX,
+  EVENT_NOTE_CHARS_MAX,
+  EVENTS_FRAME_ITEMS_MAX,
+  FETCH_WINDOW_BYTES,
+  FRAME_BYTES_MAX,
+  HERD_WINDOW_MS_MAX,
+  JSON_DEPTH_MAX,
+  KEEPALIVE_MS_MAX,
+  MESSAGE_CHARS_MAX,
+  STATUS_FRAME_ITEMS_MAX,
+  STREAM_CHANNEL_MAX,
+  STREAM_CHUNK_BYTES,
+  STREAM_CREDIT_BYTES,
+} from './limits.ts'
+import type { DeviceEvent, DeviceFrame, Head, LogOptions, RefusalReason, ServerFrame, StatusItem, StreamRequest } from './messages.ts'
+
+export type Parsed<T> = { readonly frame: T } | { readonly error: string }
+
+const SHA256 = /^[0-9a-f]{64}$/
+const SHA256_OR_NONE = /^([0-9a-f]{64})?$/
+const DIGEST = /^[0-9a-f]{32}$/
+const TAG = /^([0-9a-f]{16})?$/
+/** No white space anywhere: these go into signed texts, log lines and file names. */
+const WORD = /^[A-Za-z0-9][A-Za-z0-9._:-]*$/
+const SIGNATURE = /^[A-Za-z0-9+/=]+$/
+const STAMP = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)$/
+const KEY = /^[a-z][A-Za-z0-9._:/-]*$/
+/** RFC 1123 subdomain: names of objects. */
+const NAME = /^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$/
+const ANY = /^/
+
+const base64Chars = (bytes: number): number => Math.ceil(bytes / 3) * 4
+const BASE64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/
+
+/** Reads fields of one object; remembers the first that is wrong and goes on with harmless values. */
+interface Fields {
+  text(name: string, pattern: RegExp, charsMax: number): string
+  int(name: string, min: number, max: number): number
+  flag(name: string): boolean
+  oneOf<T extends string>(name: string, values: readonly T[]): T
+  list<T>(name: string, itemsMax: number, item: (fields: Fields) => T): readonly T[]
+  object<T>(name: string, read: (fields: Fields) => T): T
+  optional<T>(name: string, read: (name: string) => T): T | undefined
+  isNull(name: string): boolean
+  value(name: string): unknown
+  fail(name: string): void
+}
+
+interface Failure {
+  at: string | undefined
+}
+
+const fieldsOf = (value: unknown, path: string, failure: Failure): Fields => {
+  const object = isObject(value) ? value : {}
+  const get = (name: string): unknown => (Object.hasOwn(object, name) ? object[name] : undefined)
+  const fail = (name: string): void => {
+    failure.at ??= `${path}${name}`
+  }
+  if (!isObject(value)) fail('')
+  const fields: Fields = {
+    fail,
+    value: get,
+    isNull: name => get(name) === null,
+    text(name, pattern, charsMax) {
+      const field = get(name)
+      if (typeof field === 'string' && field.length <= charsMax && pattern.test(field)) return field
+      fail(name)
+      return ''
+    },
+    int(name, min, max) {
+      const field = get(name)
+      if (typeof field === 'number' && Number.isSafeInteger(field) && field >= min && field <= max) return field
+      fail(name)
+      return min
+    },
+    flag(name) {
+      const field = get(name)
+      if (typeof field !== 'boolean') fail(name)
+      return field === true
+    },
+    oneOf(name, values) {
+      const found = values.find(candidate => candidate === get(name))
+      if (found === undefined) fail(name)
+      return found ?? values[0]!
+    },
+    list(name, itemsMax, item) {
+      const field = get(name)
+      if (!Array.isArray(field) || field.length > itemsMax) {
+        fail(name)
+        return []
+      }
+      return field.map((entry: unknown, i) => item(fieldsOf(entry, `${path}${name}[${i}].`, failure)))
+    },
+    object: (name, read) => read(fieldsOf(get(name), `${path}${name}.`, failure)),
+    optional: (name, read) => (get(name) === undefined ? undefined : read(name)),
+  }
+  return fields
+}
+
+/** An optional field only where it is there: exactOptionalPropertyTypes, and nothing for the wire to carry. */
+const only = <K extends string, T>(name: K, value: T | undefined): { readonly [P in K]?: T } =>
+  (value === undefined ? {} : { [name]: value }) as { readonly [P in K]?: T }
+
+const GENERATION_MAX = Number.MAX_SAFE_INTEGER
+const COUNT_MAX = Number.MAX_SAFE_INTEGER
+
+const epoch = (f: Fields): string => f.text('epoch', WORD, 64)
+const generation = (f: Fields): number => f.int('generation', 0, GENERATION_MAX)
+const sha256 = (f: Fields): string => f.text('sha256', SHA256, 64)
+const streamId = (f: Fields): number => f.int('id', 1, COUNT_MAX)
+
+const head = (f: Fields): Head => ({
+  epoch: epoch(f),
+  generation: generation(f),
+  sha256: sha256(f),
+  size: f.int('size', 1, DOCUMENT_BYTES_MAX),
+  ...only(
+    'replaces',
+    f.optional('replaces', name => f.object(name, r => ({ epoch: epoch(r), generation: generation(r) }))),
+  ),
+  sig: f.text('sig', SIGNATURE, 512),
+})
+
+const statusItem = (f: Fields): StatusItem => {
+  if (f.value('value') === undefined) f.fail('value')
+  return { key: f.text('key', KEY, 320), value: f.value('value') }
+}
+
+const regarding = (f: Fields): DeviceEvent['regarding'] => ({
+  kind: f.text('kind', WORD, 63),
+  ...only(
+    'namespace',
+    f.optional('namespace', name => f.text(name, NAME, 63)),
+  ),
+  name: f.text('name', NAME, 253),
+  uid: f.text('uid', WORD, 128),
+  ...only(
+    'fieldPath',
+    f.optional('fieldPath', name => f.text(name, ANY, 256)),
+  ),
+})
+
+const event = (f: Fields): DeviceEvent => ({
+  cursor: f.int('cursor', 1, COUNT_MAX),
+  regarding: f.object('regarding', regarding),
+  type: f.oneOf('type', ['Normal', 'Warning']),
+  reason: f.text('reason', WORD, 128),
+  note: f.text('note', ANY, EVENT_NOTE_CHARS_MAX),
+  time: f.text('time', STAMP, 40),
+})
+
+const logOptions = (f: Fields): LogOptions => {
+  const count = (name: string): number => f.int(name, 0, COUNT_MAX)
+  return {
+    ...only('follow', f.optional('follow', f.flag)),
+    ...only('previous', f.optional('previous', f.flag)),
+    ...only('timestamps', f.optional('timestamps', f.flag)),
+    ...only('tailLines', f.optional('tailLines', count)),
+    ...only('sinceSeconds', f.optional('sinceSeconds', count)),
+    ...only(
+      'sinceTime',
+      f.optional('sinceTime', name => f.text(name, STAMP, 40)),
+    ),
+    ...only('limitBytes', f.optional('limitBytes', count)),
+  }
+}
+
+const streamRequest = (f: Fields): StreamRequest => ({
+  do: f.oneOf('do', ['logs']),
+  namespace: f.text('namespace', NAME, 63),
+  pod: f.text('pod', NAME, 253),
+  ...only(
+    'uid',
+    f.optional('uid', name => f.text(name, WORD, 128)),
+  ),
+  container: f.text('container', NAME, 63),
+  options: f.object('options', logOptions),
+})
+
+const REFUSALS: readonly RefusalReason[] = ['signature', 'older', 'conflict', 'invalid']
+
+type Readers<F extends { readonly t: string }> = { readonly [T in F['t']]: (f: Fields) => Extract<F, { readonly t: T }> }
+
+const STREAM_READERS = {
+  data: (f: Fields) => ({
+    t: 'data' as const,
+    id: streamId(f),
+    channel: f.int('channel', 0, STREAM_CHANNEL_MAX),
+    data: f.text('data', BASE64, base64Chars(STREAM_CHUNK_BYTES)),
+  }),
+  credit: (f: Fields) => ({ t: 'credit' as const, id: streamId(f), bytes: f.int('bytes', 1, STREAM_CREDIT_BYTES) }),
+  end: (f: Fields) => ({
+    t: 'end' as const,
+    id: streamId(f),
+    ...only(
+      'error',
+      f.optional('error', name => f.text(name, ANY, MESSAGE_CHARS_MAX)),
+    ),
+  }),
+}
+
+const DEVICE_READERS: Readers<DeviceFrame> = {
+  hello: f => ({
+    t: 'hello',
+    v: f.int('v', 1, 1) as 1,
+    bootID: f.text('bootID', WORD, 64),
+    run: f.text('run', WORD, 64),
+    seq: f.int('seq', 1, COUNT_MAX),
+    head: f.isNull('head') ? null : f.object('head', h => ({ epoch: epoch(h), generation: generation(h), sha256: sha256(h) })),
+    statusDigest: f.text('statusDigest', DIGEST, 32),
+    statusBase: f.text('statusBase', DIGEST, 32),
+  }),
+  fetch: f => ({
+    t: 'fetch',
+    sha256: sha256(f),
+    base: f.text('base', SHA256_OR_NONE, 64),
+    tag: f.text('tag', TAG, 16),
+    offset: f.int('offset', 0, DOCUMENT_BYTES_MAX),
+    bytes: f.int('bytes', 1, FETCH_WINDOW_BYTES),
+  }),
+  applied: f => ({ t: 'applied', epoch: epoch(f), generation: generation(f) }),
+  refused: f => ({
+    t: 'refused',
+    epoch: epoch(f),
+    generation: generation(f),
+    why: f.oneOf('why', REFUSALS),
+    message: f.text('message', ANY, MESSAGE_CHARS_MAX),
+  }),
+  status: f => ({
+    t: 'status',
+    seq: f.int('seq', 1, COUNT_MAX),
+    whole: f.flag('whole'),
+    digest: f.text('digest', DIGEST, 32),
+    items: f.list('items', STATUS_FRAME_ITEMS_MAX, statusItem),
+  }),
+  events: f => ({ t: 'events', items: f.list('items', EVENTS_FRAME_ITEMS_MAX, event), dropped: f.int('dropped', 0, COUNT_MAX) }),
+  ping: f => ({ t: 'ping', n: f.int('n', 0, COUNT_MAX) }),
+  ...STREAM_READERS,
+}
+
+const SERVER_READERS: Readers<ServerFrame> = {
+  welcome: f => ({
+    t: 'welcome',
+    v: f.int('v', 1, 1) as 1,
+    time: f.text('time', STAMP, 40),
+    timeSig: f.text('timeSig', SIGNATURE, 512),
+    head: f.isNull('head') ? null : f.object('head', head),
+    needStatus: f.oneOf('needStatus', ['none', 'changes', 'all']),
+    herdWindowMs: f.int('herdWindowMs', 0, HERD_WINDOW_MS_MAX),
+    keepaliveMs: f.int('keepaliveMs', 1, KEEPALIVE_MS_MAX),
+  }),
+  busy: f => ({ t: 'busy', retryAfterMs: f.int('retryAfterMs', 0, BUSY_MS_MAX) }),
+  head: f => ({ t: 'head', head: f.object('head', head) }),
+  document: f => ({
+    t: 'document',
+    sha256: sha256(f),
+    base: f.text('base', SHA256_OR_NONE, 64),
+    tag: f.text('tag', TAG, 16),
+    offset: f.int('offset', 0, DOCUMENT_BYTES_MAX),
+    size: f.int('size', 1, DOCUMENT_BYTES_MAX),
+    data: f.text('data', BASE64, base64Chars(CHUNK_BYTES_MAX)),
+  }),
+  missing: f => ({ t: 'missing', sha256: sha256(f) }),
+  needStatus: () => ({ t: 'needStatus' }),
+  statusAck: f => ({ t: 'statusAck', seq: f.int('seq', 1, COUNT_MAX) }),
+  eventsAck: f => ({ t: 'eventsAck', cursor: f.int('cursor', 0, COUNT_MAX) }),
+  pong: f => ({ t: 'pong', n: f.int('n', 0, COUNT_MAX) }),
+  open: f => ({
+    t: 'open',
+    id: streamId(f),
+    request: f.object('request', streamRequest),
+    credit: f.int('credit', 1, STREAM_CREDIT_BYTES),
+  }),
+  ...STREAM_READERS,
+}
+
+/** JSON text to a value, or undefined: JSON.parse's throw is an answer here. */
+const parseJson = (text: string): unknown => {
+  try {
+    return JSON.parse(text)
+  } catch (error) {
+    if (error instanceof SyntaxError) return undefined
+    throw error
+  }
+}
+
+const parseFrame = <F extends { readonly t: string }>(text: string, readers: Readers<F>): Parsed<F> => {
+  if (text.length > FRAME_BYTES_MAX) return { error: `read frame: it has more than ${FRAME_BYTES_MAX} bytes` }
+  if (!jsonDepthWithin(text, JSON_DEPTH_MAX)) return { error: `read frame: it is nested deeper than ${JSON_DEPTH_MAX}` }
+  const value = parseJson(text)
+  if (!isObject(value)) return { error: 'read frame: it is not a JSON object' }
+  const type = value['t']
+  if (typeof type !== 'string' || !Object.hasOwn(readers, type)) return { error: 'read frame: its type is not known' }
+  const failure: Failure = { at: undefined }
+  const frame = readers[type as F['t']](fieldsOf(value, '', failure))
+  return failure.at === undefined ? { frame } : { error: `read frame: ${type}.${failure.at} is missing or not acceptable` }
+}
+
+export const parseDeviceFrame = (text: string): Parsed<DeviceFrame> => parseFrame<DeviceFrame>(text, DEVICE_READERS)
+export const parseServerFrame = (text: string): Parsed<ServerFrame> => parseFrame<ServerFrame>(text, SERVER_READERS)
