@@ -2,9 +2,9 @@
 // name it but no longer match are released. Source: client-go controller_ref_manager.
 
 import type { LabelSelector, ObjectMeta } from '../kinds/meta.ts'
+import { matchesLabels } from '../kinds/selector.ts'
 import type { Action, View } from './controller.ts'
 import { controllerReference, isDeleting, setOwners, uidOf } from './reference.ts'
-import { matchesSelector } from './selector.ts'
 
 export interface Claimed<T> {
   readonly children: readonly T[]
@@ -30,7 +30,7 @@ export const claim = <T extends { readonly kind: string; readonly metadata: Obje
   const children: T[] = []
   const actions: Action[] = []
   for (const child of view.list<T>(kind, { owner: uid })) {
-    if (!eligible(child) || matchesSelector(selector, child.metadata.labels)) children.push(child)
+    if (!eligible(child) || matchesLabels(selector, child.metadata.labels)) children.push(child)
     else if (!isDeleting(owner) && !isDeleting(child)) {
       const others = (child.metadata.ownerReferences ?? []).filter(reference => reference.uid !== uid)
       actions.push(setOwners(child, others))
@@ -38,7 +38,7 @@ export const claim = <T extends { readonly kind: string; readonly metadata: Obje
   }
   if (isDeleting(owner)) return { children, actions }
   for (const child of view.list<T>(kind, { namespace: owner.metadata.namespace ?? '', owner: '' })) {
-    if (isDeleting(child) || !eligible(child) || !matchesSelector(selector, child.metadata.labels)) continue
+    if (isDeleting(child) || !eligible(child) || !matchesLabels(selector, child.metadata.labels)) continue
     const reference = controllerReference(owner)
     const others = (child.metadata.ownerReferences ?? []).filter(other => other.uid !== uid)
     children.push(child)
@@ -62,7 +62,7 @@ export const claimantKeys = (
   if (before && before.kind === ownerKind && before.uid !== owner?.uid) keys.push(`${namespace}/${before.name}`)
   if (!owner && child.metadata.labels) {
     for (const claimant of view.list<Claimant>(ownerKind, { namespace })) {
-      if (matchesSelector(claimant.spec.selector, child.metadata.labels)) keys.push(`${namespace}/${claimant.metadata.name ?? ''}`)
+      if (matchesLabels(claimant.spec.selector, child.metadata.labels)) keys.push(`${namespace}/${claimant.metadata.name ?? ''}`)
     }
   }
   return keys

@@ -2,7 +2,7 @@
 // surge rounds up, unavailability down, and when both come to nothing one pod may be missing.
 
 import type { Deployment } from '../kinds/deployment.ts'
-import type { IntOrString } from '../kinds/meta.ts'
+import { scaledValue } from '../kinds/int-or-percent.ts'
 import type { ReplicaSet } from '../kinds/replica-set.ts'
 
 export const DESIRED_REPLICAS = 'deployment.kubernetes.io/desired-replicas'
@@ -19,12 +19,6 @@ export const isRolling = (deployment: Deployment): boolean => deployment.spec.st
 
 const DEFAULT_FENCE = '25%'
 
-const resolve = (value: IntOrString | undefined, total: number, round: (x: number) => number): number => {
-  const given = value ?? DEFAULT_FENCE
-  if (typeof given === 'number') return given
-  return given.endsWith('%') ? round((Number.parseInt(given, 10) * total) / 100) : Number.parseInt(given, 10) || 0
-}
-
 export interface Fences {
   readonly surge: number
   readonly unavailable: number
@@ -35,8 +29,8 @@ export const fencesOf = (deployment: Deployment): Fences => {
   const replicas = replicasOf(deployment)
   if (!isRolling(deployment)) return { surge: 0, unavailable: 0 }
   const rolling = deployment.spec.strategy?.rollingUpdate
-  const surge = resolve(rolling?.maxSurge, replicas, Math.ceil)
-  const floor = resolve(rolling?.maxUnavailable, replicas, Math.floor)
+  const surge = scaledValue(rolling?.maxSurge ?? DEFAULT_FENCE, replicas, 'up')
+  const floor = scaledValue(rolling?.maxUnavailable ?? DEFAULT_FENCE, replicas, 'down')
   if (replicas === 0) return { surge, unavailable: 0 }
   return { surge, unavailable: Math.min(surge === 0 && floor === 0 ? 1 : floor, replicas) }
 }

@@ -8,6 +8,7 @@ import { controllerOf, keyOf, splitKey } from '../kinds/meta.ts'
 import type { Pod } from '../kinds/pod.ts'
 import { isPodTerminal } from '../kinds/pod.ts'
 import type { ReplicaSet } from '../kinds/replica-set.ts'
+import { isEmptySelector } from '../kinds/selector.ts'
 import { claim, claimantKeys } from './claim.ts'
 import { findCondition } from './condition.ts'
 import type { Action, Controller, Result, View } from './controller.ts'
@@ -26,7 +27,6 @@ import { DESIRED_REPLICAS, isRolling, nameOf, newSetSize, oldSetSizes, proportio
 import { countedStatus, deadlineInMs, isRolledOut, rolloutStatus, startingConditions, withNewSet } from './deployment-status.ts'
 import { REPLICA_GAP_MS } from './limits.ts'
 import { asObject, eventAbout, isDeleting, patchStatus, uidOf } from './reference.ts'
-import { isEmptySelector } from './selector.ts'
 
 const SOURCE = 'deployment-controller'
 

@@ -5,17 +5,12 @@ import { timestamp } from '../base/clock.ts'
 import { deepEqual } from '../base/json.ts'
 import type { Condition, KubeObject } from '../kinds/meta.ts'
 import { keyOf } from '../kinds/meta.ts'
+import type { Namespace } from '../kinds/namespace.ts'
+import { NAMESPACE_FINALIZER } from '../kinds/namespace.ts'
 import { withCondition } from './condition.ts'
 import type { Action, Controller, Result, View } from './controller.ts'
 import { NAMESPACE_BURST } from './limits.ts'
 import { isDeleting, patchStatus, uidOf } from './reference.ts'
-
-interface NamespaceObject extends KubeObject {
-  spec?: { finalizers?: string[] }
-  status?: { phase?: string; conditions?: Condition[] }
-}
-
-const FINALIZER = 'kubernetes'
 
 export const namespace: Controller = {
   name: 'namespace',
@@ -24,7 +19,7 @@ export const namespace: Controller = {
     { kind: '*', keys: (object, _old, view) => terminatingKeys(view, object) },
   ],
   reconcile(view, key, nowMs) {
-    const found = view.get<NamespaceObject>('Namespace', '', key)
+    const found = view.get<Namespace>('Namespace', '', key)
     return found && isDeleting(found) ? empty(view, found, nowMs) : { actions: [] }
   },
 }
@@ -35,9 +30,9 @@ const terminatingKeys = (view: View, object: KubeObject): string[] => {
   return found && isDeleting(found) ? [object.metadata.namespace] : []
 }
 
-const empty = (view: View, found: NamespaceObject, nowMs: number): Result => {
+const empty = (view: View, found: Namespace, nowMs: number): Result => {
   const finalizers = found.spec?.finalizers ?? []
-  if (!finalizers.includes(FINALIZER)) return { actions: [] }
+  if (!finalizers.includes(NAMESPACE_FINALIZER)) return { actions: [] }
   const key = keyOf(found.metadata)
   const content = view.namespacedKinds.flatMap(kind => view.list(kind, { namespace: key }).map(object => ({ kind, object })))
   if (content.length === 0) {
@@ -71,7 +66,7 @@ const countText = (names: readonly string[], of: (name: string, count: number) =
     .join(', ')
 }
 
-const conditionsOf = (found: NamespaceObject, content: Content, nowMs: number): Condition[] => {
+const conditionsOf = (found: Namespace, content: Content, nowMs: number): Condition[] => {
   const finalizers = content.flatMap(({ object }) => object.metadata.finalizers ?? [])
   const kinds = countText(
     content.map(({ kind }) => kind),

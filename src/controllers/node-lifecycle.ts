@@ -151,14 +151,13 @@ const TAINTS: readonly TaintRule[] = [
 ]
 
 const taintsOf = (node: Node, isBraked: boolean): readonly Taint[] => {
-  const taints = node.spec?.taints ?? []
   const ready = findCondition(node.status?.conditions, 'Ready')
-  const isOurs = (taint: Taint, key: string): boolean => taint.key === key && taint.effect === 'NoSchedule'
-  return TAINTS.reduce<readonly Taint[]>((list, [key, applies]) => {
-    const isThere = list.some(taint => isOurs(taint, key))
+  const taints = [...(node.spec?.taints ?? [])]
+  for (const [key, applies] of TAINTS) {
+    const index = taints.findIndex(taint => taint.key === key && taint.effect === 'NoSchedule')
     const isWanted = applies(node, ready)
-    if (isWanted === isThere) return list
-    if (!isWanted) return list.filter(taint => !isOurs(taint, key))
-    return isBraked && key === UNREACHABLE ? list : [...list, { key, effect: 'NoSchedule' }]
-  }, taints)
+    if (index >= 0 && !isWanted) taints.splice(index, 1)
+    else if (index < 0 && isWanted && !(isBraked && key === UNREACHABLE)) taints.push({ key, effect: 'NoSchedule' })
+  }
+  return taints
 }
