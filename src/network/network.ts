@@ -1,6 +1,16 @@
 // The door of the network: pod addresses on one device. Routed point-to-point veth pairs, one /32 a pod, no bridge; rule texts are
 // compiled by pure functions beside this file. Everything made here outlives the agent. DESIGN section 3, reference: runtime facts.
 
+import type { Exec } from '../base/exec.ts'
+import type { Log } from '../base/log.ts'
+
+export interface NetworkDeps {
+  readonly exec: Exec
+  readonly log: Log
+  /** Tells several agents on one machine apart; the absolute data directory is a good one. Links and tables are named by its hash. */
+  readonly instance: string
+}
+
 export interface NetworkConfig {
   /** The device's range, for example `10.42.3.0/24`; its first address belongs to the device itself. */
   readonly podCIDR: string
