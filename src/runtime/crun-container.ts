@@ -1,4 +1,4 @@
-// One crun container as disk and kernel tell it: where its things are, what state it is in, how it is killed and cleared away.
+// One crun container as disk and kernel tell it: where its things are, how it ended, how it is killed and cleared away.
 
 import { rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -8,8 +8,8 @@ import { monitorPid, pidPath } from './conmon.ts'
 import { COMMAND_TIMEOUT_MS } from './limits.ts'
 import { removeFolder } from './mounts.ts'
 import { isAlive, isInCgroup, processStart, signal } from './process-table.ts'
-import { type ContainerRecord, describe, exists, readRecord, readText, recordPath, writeRecord } from './record.ts'
-import type { ContainerInfo, ContainerSpec, RuntimeDeps } from './runtime.ts'
+import { type ContainerRecord, exists, readRecord, readText, recordPath, writeRecord } from './record.ts'
+import type { ContainerExit, ContainerSpec, RuntimeDeps } from './runtime.ts'
 
 /** Everything the functions of this runtime share, fixed for its lifetime. */
 export interface CrunPlace extends RuntimeDeps {
@@ -37,14 +37,8 @@ const parseId = (id: string): Pick<ContainerSpec, 'podUid' | 'name' | 'attempt'>
   return { podUid, name, attempt: Number(attempt) }
 }
 
-/** Exit code reported when it could not be learnt; always together with `unknown`. As the kubelet does. */
-const EXIT_UNKNOWN = 137
-
-export const readContainer = (place: CrunPlace, id: string): Promise<ContainerRecord | undefined> =>
-  readRecord<ContainerRecord>(recordPath(containerDir(place, id)))
-
 /** The exit as the monitor wrote it, with the kernel's word on memory; undefined while there is none. */
-const readExit = async (place: CrunPlace, record: ContainerRecord) => {
+export const readExit = async (place: CrunPlace, record: ContainerRecord): Promise<ContainerExit | undefined> => {
   const path = join(exitDir(place), record.id)
   const text = await readText(path)
   if (text === undefined || !/^\d+\s*$/.test(text)) return undefined
@@ -54,15 +48,8 @@ const readExit = async (place: CrunPlace, record: ContainerRecord) => {
   return { exitCode, oomKilled, finishedAtMs: Math.round((await stat(path)).mtimeMs) }
 }
 
-const close = async (place: CrunPlace, record: ContainerRecord, exit: NonNullable<ContainerRecord['exit']>): Promise<ContainerInfo> => {
-  const closed = { ...record, exit }
-  // Durable: a container that completed must not run again because the power went afterwards.
-  await writeRecord(recordPath(containerDir(place, record.id)), closed, { durable: true })
-  return describe(closed, 'exited')
-}
-
 /** A start that was cut short after the program began: its pid file is there and crun's start barrier is gone. */
-const adopt = async (place: CrunPlace, record: ContainerRecord): Promise<ContainerRecord | undefined> => {
+export const adoptContainer = async (place: CrunPlace, record: ContainerRecord): Promise<ContainerRecord | undefined> => {
   if (record.bootId !== place.bootId) return undefined
   const dir = containerDir(place, record.id)
   const pid = Number((await readText(pidPath(dir))) ?? Number.NaN)
@@ -76,33 +63,8 @@ const adopt = async (place: CrunPlace, record: ContainerRecord): Promise<Contain
   return adopted
 }
 
-/** The truth about one container; a half-made one is cleared away and reported as not there. */
-export const inspectContainer = async (place: CrunPlace, id: string): Promise<ContainerInfo | undefined> => {
-  const dir = containerDir(place, id)
-  if (!(await exists(dir))) return undefined
-  const written = await readContainer(place, id)
-  const record = written?.phase === 'creating' ? await adopt(place, written) : written
-  if (record === undefined) {
-    await wipeContainer(place, id)
-    return undefined
-  }
-  if (record.exit !== undefined) return describe(record, 'exited')
-  const exit = await readExit(place, record)
-  if (exit !== undefined) return close(place, record, exit)
-  if (record.bootId === place.bootId) {
-    if (isAlive(record.pid, record.pidStart)) return describe(record, 'running')
-    // The monitor is still reading the last output: its word comes at once.
-    if ((await monitorPid(dir, id)) !== undefined) return describe(record, 'running')
-    const late = await readExit(place, record)
-    if (late !== undefined) return close(place, record, late)
-  }
-  const finishedAtMs = record.bootId === place.bootId ? place.clock.now() : (record.startedAtMs ?? record.createdAtMs)
-  return close(place, record, { exitCode: EXIT_UNKNOWN, oomKilled: false, finishedAtMs, unknown: true })
-}
-
 /** Kills every process of the container, with or without its monitor's help. */
 export const killContainer = (place: CrunPlace, record: ContainerRecord): void => {
-  if (record.bootId !== place.bootId) return
   if (record.pid !== undefined && isAlive(record.pid, record.pidStart)) signal(record.pid, 'SIGKILL')
   killCgroup(place.layout, cgroupOf(place, record.spec))
 }
@@ -111,7 +73,7 @@ export const killContainer = (place: CrunPlace, record: ContainerRecord): void =
 export const wipeContainer = async (place: CrunPlace, id: string): Promise<void> => {
   const dir = containerDir(place, id)
   const key = parseId(id)
-  const record = await readContainer(place, id)
+  const record = await readRecord<ContainerRecord>(recordPath(dir))
   const monitor = await monitorPid(dir, id)
   killCgroup(place.layout, cgroupOf(place, key))
   const state = join(crunRoot(place), id)

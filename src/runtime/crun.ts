@@ -6,8 +6,9 @@ import { dirname, join } from 'node:path'
 import { messageOf } from '../base/errors.ts'
 import { compileBundle, compileProcess } from './bundle.ts'
 import { cgroupUsage, detectCgroupLayout, removeCgroup } from './cgroup.ts'
-import { createMonitored, pidPath, reopenMonitorLog } from './conmon.ts'
+import { createMonitored, monitorPid, reopenMonitorLog } from './conmon.ts'
 import {
+  adoptContainer,
   type CrunPlace,
   cgroupOf,
   containerDir,
@@ -15,18 +16,15 @@ import {
   crunArgs,
   crunRoot,
   exitDir,
-  inspectContainer,
   killContainer,
   podCgroup,
-  readContainer,
+  readExit,
   wipeContainer,
 } from './crun-container.ts'
 import { onTerminal, startSession } from './exec-session.ts'
-import { watchFolder } from './exits.ts'
 import { detectFacts, hostDevices } from './facts.ts'
-import { createInOrder } from './in-order.ts'
 import { mountOverlay, must } from './mounts.ts'
-import { bootId, isAlive, processStart, signal, signalNumber } from './process-table.ts'
+import { bootId, isAlive, processStart, signal } from './process-table.ts'
 import {
   type ContainerRecord,
   describe,
@@ -41,7 +39,7 @@ import {
 import type { ContainerInfo, ContainerSpec, ExecSession, Runtime, RuntimeDeps, SandboxInfo, SandboxSpec } from './runtime.ts'
 import { containerId } from './runtime.ts'
 import { buildSandbox, describeSandbox, destroySandbox, isWhole, sandboxNamespaces, shmPath } from './sandbox.ts'
-import { createStopper } from './stop.ts'
+import { type ContainerHooks, createTracking, type Tracking } from './tracking.ts'
 
 const sandboxesDir = (place: CrunPlace): string => join(place.dir, 'sandboxes')
 const sandboxDir = (place: CrunPlace, uid: string): string => join(sandboxesDir(place), uid)
@@ -128,9 +126,9 @@ const launch = async (place: CrunPlace, id: string, spec: ContainerSpec, sandbox
   return describe(started, 'running')
 }
 
-const startContainer = async (place: CrunPlace, spec: ContainerSpec): Promise<ContainerInfo> => {
+const startContainer = async (place: CrunPlace, tracking: Tracking, spec: ContainerSpec): Promise<ContainerInfo> => {
   const id = containerId(spec)
-  const before = await inspectContainer(place, id)
+  const before = await tracking.inspectNow(id)
   if (before !== undefined) return before
   const sandbox = await readRecord<SandboxRecord>(recordPath(sandboxDir(place, spec.podUid)))
   if (sandbox === undefined || sandbox.bootId !== place.bootId) throw new Error(`start container: pod ${spec.podUid} has no sandbox`)
@@ -144,13 +142,11 @@ const startContainer = async (place: CrunPlace, spec: ContainerSpec): Promise<Co
 
 const execInContainer = async (
   place: CrunPlace,
-  id: string,
+  record: ContainerRecord,
   command: readonly string[],
   options: { tty: boolean; stdin: boolean; serial: number },
 ): Promise<ExecSession> => {
-  const info = await inspectContainer(place, id)
-  const record = await readContainer(place, id)
-  if (info?.state !== 'running' || record === undefined) throw new Error(`exec: container ${id} is not running`)
+  const id = record.id
   const stem = join(containerDir(place, id), `exec-${process.pid}-${options.serial}`)
   const process_ = compileProcess(record.spec, place.facts, { args: command, tty: options.tty })
   await writeFile(`${stem}.json`, JSON.stringify(process_), { mode: 0o600 })
@@ -183,84 +179,62 @@ const killSession = (place: CrunPlace, record: ContainerRecord, stem: string): v
     .catch(error => place.log.error('exec session not killed', { container: record.id, error: messageOf(error) }))
 }
 
+/** What this runtime knows to do with one container; see ContainerHooks. */
+const hooksOf = (place: CrunPlace): ContainerHooks => ({
+  adopt: record => adoptContainer(place, record),
+  readExit: record => readExit(place, record),
+  // The monitor may still be reading the last output: its word comes at once.
+  isMonitored: async record => (await monitorPid(containerDir(place, record.id), record.id)) !== undefined,
+  settle: () => Promise.resolve(),
+  kill: record => Promise.resolve(killContainer(place, record)),
+  wipe: id => wipeContainer(place, id),
+})
+
 /** Opens the runtime on `deps.dir`: containers that ran before are there again, and their exits are noticed from now on. */
 export const openCrunRuntime = async (deps: RuntimeDeps): Promise<Runtime> => {
   const place = await openPlace(deps)
-  const inOrder = createInOrder()
-  const listeners = new Set<(container: ContainerInfo) => void>()
-  const reported = new Set<string>()
+  const tracking = createTracking(
+    { ...deps, bootId: place.bootId, containersDir: containersDir(place), exitsDir: exitDir(place) },
+    hooksOf(place),
+  )
+  const { inOrder } = tracking
   const serial = { next: 0 }
-  const inspectOne = (id: string): Promise<ContainerInfo | undefined> => inOrder.run(id, () => inspectContainer(place, id))
-  const stopper = createStopper({
-    clock: place.clock,
-    inspect: inspectOne,
-    ask: async id => {
-      const record = await readContainer(place, id)
-      if (record?.pid !== undefined && isAlive(record.pid, record.pidStart)) signal(record.pid, signalNumber(record.spec.stopSignal))
-    },
-    kill: async id => {
-      const record = await readContainer(place, id)
-      if (record !== undefined) killContainer(place, record)
-    },
-  })
-  const noticed = async (id: string): Promise<void> => {
-    const info = await inspectOne(id)
-    if (info?.state !== 'exited') return
-    stopper.exited(id)
-    if (reported.has(id)) return
-    reported.add(id)
-    for (const listener of listeners) listener(info)
-  }
-  const unwatch = watchFolder(exitDir(place), place.log, name => {
-    noticed(name).catch(error => place.log.error('exit not read', { container: name, error: messageOf(error) }))
-  })
-  const removeOne = (id: string): Promise<void> => inOrder.run(id, () => wipeContainer(place, id)).then(() => void reported.delete(id))
   const version = (await place.exec.run(place.crun, ['--version'])).stdout.split('\n')[0]?.replace('crun version ', '').trim()
+  const inspectSandboxes = async (): Promise<readonly SandboxInfo[]> => {
+    const uids = await names(sandboxesDir(place))
+    const records = await Promise.all(uids.map(uid => inOrder.run(uid, () => inspectSandbox(place, uid))))
+    return records.flatMap(record => (record === undefined ? [] : [describeSandbox(sandboxDir(place, record.spec.uid), record.spec)]))
+  }
   return {
     name: 'crun',
     version: `crun://${version ?? 'unknown'}`,
     isolatesNetwork: true,
     async inspect() {
-      const [sandboxes, containers] = await Promise.all([
-        names(sandboxesDir(place)).then(uids => Promise.all(uids.map(uid => inOrder.run(uid, () => inspectSandbox(place, uid))))),
-        names(containersDir(place)).then(ids => Promise.all(ids.map(inspectOne))),
-      ])
-      return {
-        sandboxes: sandboxes.flatMap(record =>
-          record === undefined ? [] : [describeSandbox(sandboxDir(place, record.spec.uid), record.spec)],
-        ),
-        containers: containers.filter(info => info !== undefined),
-      }
+      const [sandboxes, containers] = await Promise.all([inspectSandboxes(), tracking.inspectAll()])
+      return { sandboxes, containers }
     },
     createSandbox: spec => inOrder.run(spec.uid, () => createSandbox(place, spec)),
     async removeSandbox(uid) {
-      const ids = (await names(containersDir(place))).filter(id => id.startsWith(`${uid}_`))
-      await Promise.all(ids.map(removeOne))
+      await Promise.all((await tracking.idsOf(uid)).map(id => tracking.remove(id, true)))
       await inOrder.run(uid, () => destroySandbox(place.exec, sandboxDir(place, uid), true))
       removeCgroup(place.layout, podCgroup(place, uid))
     },
-    startContainer: spec => inOrder.run(containerId(spec), () => startContainer(place, spec)),
-    stopContainer: (id, graceMs) => stopper.stop(id, graceMs),
-    async removeContainer(id) {
-      if ((await inspectOne(id))?.state === 'running') throw new Error(`remove container: ${id} is running`)
-      await removeOne(id)
+    startContainer: spec => inOrder.run(containerId(spec), () => startContainer(place, tracking, spec)),
+    stopContainer: tracking.stop,
+    removeContainer: id => tracking.remove(id, false),
+    async exec(id, command, options) {
+      const [info, record] = [await tracking.inspect(id), await tracking.read(id)]
+      if (info?.state !== 'running' || record === undefined) throw new Error(`exec: container ${id} is not running`)
+      return execInContainer(place, record, command, { ...options, serial: serial.next++ })
     },
-    exec: (id, command, options) => execInContainer(place, id, command, { ...options, serial: serial.next++ }),
     async usage(id) {
-      const record = await readContainer(place, id)
+      const record = await tracking.read(id)
       return record === undefined || record.exit !== undefined ? undefined : cgroupUsage(place.layout, cgroupOf(place, record.spec))
     },
-    onExit: fn => void listeners.add(fn),
+    onExit: tracking.onExit,
     async reopenLog(id) {
-      if ((await inspectOne(id))?.state === 'running') await reopenMonitorLog(containerDir(place, id))
+      if ((await tracking.inspect(id))?.state === 'running') await reopenMonitorLog(containerDir(place, id))
     },
-    async close() {
-      unwatch()
-      listeners.clear()
-      await inOrder.idle()
-    },
+    close: tracking.close,
   }
 }
-
-/** Path of the pid file a monitor writes; for those who look at a container from outside (tests, support). */
-export const containerPidPath = (dir: string, id: string): string => pidPath(join(dir, 'containers', id))

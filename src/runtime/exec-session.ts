@@ -15,9 +15,23 @@ export const onTerminal = (script: string, command: readonly string[]): readonly
   '/dev/null',
 ]
 
-export const startSession = (command: readonly string[], options: { tty: boolean; stdin: boolean }, kill: () => void): ExecSession => {
+export interface SessionOptions {
+  readonly tty: boolean
+  readonly stdin: boolean
+  /** The whole environment; this process's own when absent. */
+  readonly env?: Readonly<Record<string, string>>
+  readonly cwd?: string
+}
+
+/** Starts `command`; `kill` is called besides killing it, for what it leaves behind. */
+export const startSession = (command: readonly string[], options: SessionOptions, kill: () => void): ExecSession => {
   const [program = '', ...args] = command
-  const child = spawn(program, args, { stdio: [options.stdin ? 'pipe' : 'ignore', 'pipe', 'pipe'] })
+  const child = spawn(program, args, {
+    // A terminal whose input is at its end would hang up: it gets a pipe that stays open instead.
+    stdio: [options.stdin || options.tty ? 'pipe' : 'ignore', 'pipe', 'pipe'],
+    ...(options.env === undefined ? {} : { env: { ...options.env } }),
+    ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
+  })
   const exitCode = new Promise<number>((resolve, reject) => {
     child.on('error', error => reject(new Error(`start ${program}: ${error.message}`, { cause: error })))
     child.on('close', code => resolve(code ?? 137))
@@ -25,7 +39,7 @@ export const startSession = (command: readonly string[], options: { tty: boolean
   child.stdin?.on('error', () => child.stdin?.destroy())
   return {
     exitCode,
-    stdin: child.stdin ?? undefined,
+    stdin: options.stdin ? (child.stdin ?? undefined) : undefined,
     stdout: child.stdout ?? new PassThrough().end(),
     stderr: options.tty ? undefined : (child.stderr ?? undefined),
     kill: () => {
