@@ -6,3 +6,13 @@ interface AbortSignal {
   addEventListener(type: 'abort', listener: () => void, options?: { once?: boolean }): void
   removeEventListener(type: 'abort', listener: () => void): void
 }
+
+/** Streams are passed through pure types (the runtime's door) and never touched there. */
+declare namespace NodeJS {
+  interface ReadableStream {
+    readable: boolean
+  }
+  interface WritableStream {
+    writable: boolean
+  }
+}

@@ -1,0 +1,66 @@
+// Every bound of the agent, with what happens at the bound written beside it. CONVENTIONS 19.
+
+import type { BackoffPolicy } from '../base/backoff.ts'
+
+/** Delay before a crashed container starts again, after a first restart that is immediate. At the cap it stays there. As kubelet. */
+export const RESTART_BACKOFF: BackoffPolicy = { baseMs: 10_000, capMs: 300_000 }
+/** A container that ran this long starts its backoff anew. */
+export const RESTART_RESET_MS = 600_000
+/** Delay before a failed step of a pod (volumes, sandbox, network, removal) is tried again. */
+export const SETUP_BACKOFF: BackoffPolicy = { baseMs: 1_000, capMs: 120_000 }
+/** Delay between attempts to join; the pods run meanwhile. */
+export const JOIN_BACKOFF: BackoffPolicy = { baseMs: 1_000, capMs: 60_000 }
+/** A join request or answer takes at most this long; then it counts as failed. */
+export const JOIN_TIMEOUT_MS = 20_000
+/** A join answer above this is refused. */
+export const JOIN_BYTES_MAX = 256 * 1024
+
+/** Grace when nobody says otherwise (Kubernetes' default), also for containers whose pod is known no more. */
+export const GRACE_SECONDS_DEFAULT = 30
+/** After a preStop hook that used up the grace a container still gets this long between SIGTERM and SIGKILL. As kubelet. */
+export const GRACE_MS_MIN = 2_000
+/** A postStart hook longer than this counts as failed: the container is killed. */
+export const POST_START_TIMEOUT_MS = 60_000
+
+/** Steps of pods carried out at the same time; more wait in order. Stopping and probing are not counted. */
+export const ACTIONS_PARALLEL = 8
+/** Probes in flight at the same time; more wait. */
+export const PROBES_PARALLEL = 16
+/** Body bytes of a probe's answer that are read; the rest is dropped with the connection. */
+export const PROBE_BODY_BYTES_MAX = 10 * 1024
+/** Text of messages in statuses and events is cut here. */
+export const MESSAGE_CHARS_MAX = 1024
+/** Bytes read of a container's termination message; the rest is ignored. As kubelet. */
+export const TERMINATION_MESSAGE_BYTES_MAX = 4096
+/** Bytes of an image's passwd or group file that are read; a larger file counts as absent. */
+export const ACCOUNTS_BYTES_MAX = 1024 * 1024
+
+/** Log bytes after which a container's log is rotated; one file may be larger by what is written in LOG_CHECK_MS. */
+export const LOG_BYTES_MAX = 10 * 1024 * 1024
+/** Rotated files kept beside the current one; the oldest is removed. */
+export const LOG_ROTATED_MAX = 4
+/** Logs of ended attempts kept per container, besides the current one; the oldest are removed. */
+export const LOG_ATTEMPTS_MAX = 2
+/** A log that is being written is looked at this often; an idle one never. */
+export const LOG_CHECK_MS = 10_000
+/** Bytes a log reader holds at once. */
+export const LOG_CHUNK_BYTES = 64 * 1024
+/** Longest log line given out whole; longer ones are cut into pieces. */
+export const LOG_LINE_BYTES_MAX = 256 * 1024
+/** Log streams open at the same time; one more is refused. */
+export const LOG_STREAMS_MAX = 32
+
+/** What the agent remembers of pods is written at most this often; a stop flushes. Losing it costs a probe and a counter, never a pod. */
+export const REMEMBER_DELAY_MS = 5_000
+/** The node's own status is looked at this often, and at document changes. */
+export const NODE_STATUS_EVERY_MS = 300_000
+/** Free memory below this share of the capacity raises MemoryPressure; free disk likewise. */
+export const MEMORY_PRESSURE_SHARE = 0.05
+export const DISK_PRESSURE_SHARE = 0.1
+/** Pods a device takes; reported as capacity, the scheduler keeps to it. */
+export const PODS_MAX = 110
+
+/** Connections to the local API at the same time; more are refused by the socket. */
+export const LOCAL_CONNECTIONS_MAX = 32
+/** Warnings kept for the operator; the oldest are dropped. */
+export const WARNINGS_MAX = 50
