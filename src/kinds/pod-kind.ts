@@ -2,14 +2,15 @@
 
 import type { Kind } from './kind.ts'
 import type { KubeObject } from './meta.ts'
-import { validateObjectMeta, validateObjectMetaUpdate } from './meta-validation.ts'
+import { validateObjectMeta } from './meta-validation.ts'
 import { dns1123Subdomain } from './names.ts'
 import type { Pod } from './pod.ts'
 import { isPodTerminal } from './pod.ts'
 import { POD_COLUMNS, podRow } from './pod-columns.ts'
 import { setPodDefaults } from './pod-defaults.ts'
 import { qosClassOf } from './pod-lookup.ts'
-import { validatePodSpec } from './pod-validation.ts'
+import { validatePodStatusUpdate, validatePodUpdate } from './pod-update.ts'
+import { validatePodOnly, validatePodSpec } from './pod-validation.ts'
 
 const asPod = (object: KubeObject): Pod => object as unknown as Pod
 
@@ -40,8 +41,13 @@ export const podKind: Kind = {
   prepareUpdate: (object, old) => {
     object.status = old.status
   },
-  validate: object => [...validateObjectMeta(object.metadata, true, dns1123Subdomain), ...validatePodSpec(asPod(object).spec, 'spec')],
-  validateUpdate: (object, old) => validateObjectMetaUpdate(object.metadata, old.metadata),
+  validate: object => [
+    ...validateObjectMeta(object.metadata, true, dns1123Subdomain),
+    ...validatePodSpec(asPod(object).spec, 'spec'),
+    ...validatePodOnly(asPod(object).spec),
+  ],
+  validateUpdate: (object, old) => validatePodUpdate(asPod(object), asPod(old)),
+  validateStatusUpdate: (object, old) => validatePodStatusUpdate(asPod(object), asPod(old)),
   columns: POD_COLUMNS,
   row: (object, nowMs) => podRow(asPod(object), nowMs),
   fields: object => {
