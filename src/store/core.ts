@@ -84,10 +84,7 @@ export class Core {
     this.#bounds = deps.window ?? WINDOW_BOUNDS
     const nowMs = deps.clock.mono()
     this.#state = loadState(loaded, this.#cache, this.#bounds, nowMs)
-    this.#extent = createLogExtent(
-      loaded.olderRows,
-      loaded.log.map(row => row.revision),
-    )
+    this.#extent = createLogExtent(loaded.olderRows, loaded.log)
     this.reader = createReader(this.#state)
     this.#watchers = createWatchers((message, error) => deps.log.error(message, { cause: messageOf(error) }))
     this.#lazy = createLazySet(nowMs)
@@ -125,10 +122,6 @@ export class Core {
     this.#assigned++
     this.stats.writes++
     if (operation.lazy) this.stats.lazyWrites++
-    if (operation.lazy && !this.#flight && this.#pending.length === 0 && this.#assigned <= this.#ceiling) {
-      this.#show(operation)
-      return
-    }
     this.#overlay.set(write.key, operation)
     this.#pending.push(operation)
     this.#pendingBytes += operation.entry.value.length
@@ -183,13 +176,27 @@ export class Core {
     })
   }
 
-  /** A lazy write with nothing staged before it: visible now, durable later. */
-  #show(operation: Operation): void {
-    const events = this.#apply([operation])
-    this.#lazy.add(rowOf(operation))
-    this.#watchers.deliver(events)
-    this.#answer([operation], undefined)
+  /** Lazy writes with nothing staged before them: visible now, durable later. */
+  #showLazy(): void {
+    const durable = this.#pending.findIndex(({ lazy, entry }) => !lazy || entry.revision > this.#ceiling)
+    const count = durable === -1 ? this.#pending.length : durable
+    if (count === 0) return
+    const operations = this.#pending.slice(0, count)
+    this.#pending = this.#pending.slice(count)
+    this.#unstage(operations)
+    for (const operation of operations) {
+      this.#pendingBytes -= operation.entry.value.length
+      this.#lazy.add(rowOf(operation))
+    }
+    this.#watchers.deliver(this.#apply(operations))
+    this.#answer(operations, undefined)
     this.#armFlush()
+  }
+
+  #unstage(operations: readonly Operation[]): void {
+    for (const operation of operations) {
+      if (this.#overlay.get(operation.entry.key) === operation) this.#overlay.delete(operation.entry.key)
+    }
   }
 
   /** Makes operations visible; returns their events. */
@@ -207,6 +214,7 @@ export class Core {
   }
 
   #commit(): void {
+    if (!this.#flight) this.#showLazy()
     if (this.#flight || (this.#pending.length === 0 && !this.#flushDue && this.#flushes.length === 0)) return
     const { operations, rest } = planBatch(this.#pending)
     const nextRevision = rest[0]?.entry.revision ?? Number.POSITIVE_INFINITY
@@ -240,17 +248,12 @@ export class Core {
   #succeed({ operations, batch, flushes }: Flight): void {
     let bytes = 0
     for (const row of batch.rows) bytes += row.value.length
-    for (const operation of operations) {
-      if (this.#overlay.get(operation.entry.key) === operation) this.#overlay.delete(operation.entry.key)
-    }
+    this.#unstage(operations)
     this.#ceiling = batch.ceiling ?? this.#ceiling
     this.#failures = 0
     if (batch.rows.length > 0) this.stats.commits++
     this.stats.bytesWritten += bytes
-    this.#extent.landed(
-      batch,
-      batch.rows.map(row => row.revision),
-    )
+    this.#extent.landed(batch, batch.rows)
     const events = this.#apply(operations)
     if (events.length > 0) this.#watchers.deliver(events)
     this.#answer(operations, undefined)

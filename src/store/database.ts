@@ -1,5 +1,6 @@
 // One SQLite connection as promises. Source: npm sqlite3 (each call runs on a pool thread; calls of one connection run in order).
 
+import { open } from 'node:fs/promises'
 import sqlite3 from 'sqlite3'
 
 /** An SQLite error: `code` is its name, such as SQLITE_FULL. */
@@ -61,8 +62,9 @@ const wrap = (connection: sqlite3.Database): Database => {
   }
 }
 
-/** Opens or creates a database file; opening alone neither reads nor locks it. */
+/** Opens or creates (for its owner alone) a database file; opening neither reads nor locks it. */
 export const openDatabase = async (file: string, mode: 'create' | 'readonly' = 'create'): Promise<Database> => {
+  if (mode === 'create') await (await open(file, 'a', 0o600)).close()
   const flags = mode === 'create' ? sqlite3.OPEN_READWRITE | sqlite3.OPEN_CREATE : sqlite3.OPEN_READONLY
   let opened: sqlite3.Database | undefined
   await promised(done => {

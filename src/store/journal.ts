@@ -47,15 +47,3 @@ export interface Loaded {
   /** Reserved on disk already. */
   readonly ceiling: number
 }
-
-/** The state of a new store. */
-export const emptyLoaded = (epoch: string, ceiling: number): Loaded => ({
-  epoch,
-  current: [],
-  log: [],
-  floor: 1,
-  olderRows: 0,
-  durable: 1,
-  revision: 1,
-  ceiling,
-})

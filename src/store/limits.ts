@@ -20,9 +20,10 @@ export const WINDOW_EVENTS_MAX = 10_000
 export const WINDOW_BYTES_MAX = 12 * 1024 * 1024
 export const WINDOW_AGE_MS_MAX = 60 * 60 * 1000
 
-/** The log on disk follows the window: rows that left it are deleted with later commits, never on their own, in steps of this size … */
+/** The log on disk follows the window: rows that left it are deleted with later commits, never on their own, once this many or this much wait … */
 export const COMPACT_ROWS_MIN = 512
-/** … or of this many rows for each row the commit adds, so deletion outruns growth whatever the backlog. */
+export const COMPACT_BYTES_MIN = 2 * 1024 * 1024
+/** … at most so many at once, or this many for each row the commit adds, so deletion outruns growth whatever the backlog. */
 export const COMPACT_ROWS_PER_WRITE = 4
 
 /** Bytes a watcher has not taken yet; above it the watcher is closed with 'slow' and has to list again. */

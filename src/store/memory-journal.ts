@@ -2,9 +2,10 @@
 // disks: `defer` decides when (and, by never calling, whether) a commit lands; `load` gives what a process started now would find.
 
 import type { Batch, Journal, Loaded, Row } from './journal.ts'
+import { CEILING_STEP } from './limits.ts'
 
 export interface MemoryJournal extends Journal {
-  /** What is durable, as a start after a crash finds it: counting goes on above all that was reserved. */
+  /** A start: what is durable, as after a crash. Counting goes on above all that was reserved, and a new reservation is made. */
   load(): Loaded
 }
 
@@ -44,9 +45,10 @@ export const createMemoryJournal = ({ epoch, defer }: MemoryJournalOptions): Mem
         done(error)
       }, batch)
     },
-    load: () => {
+    load() {
       const revision = Math.max(durable, ceiling)
-      return { epoch, current: [...current.values()], log: [...log], floor, olderRows: 0, durable, revision, ceiling: revision }
+      ceiling = revision + CEILING_STEP
+      return { epoch, current: [...current.values()], log: [...log], floor, olderRows: 0, durable, revision, ceiling }
     },
   }
 }

@@ -1,15 +1,14 @@
 // The shell around the state machine: the real journal or one in memory, snapshots, the lock, promises.
 
 import { chmod, mkdir } from 'node:fs/promises'
-import { join } from 'node:path'
 import type { Clock } from '../base/clock.ts'
 import { ApiError } from '../base/errors.ts'
 import type { Log } from '../base/log.ts'
 import { type Random, uuid } from '../base/random.ts'
 import { type Core, createCore } from './core.ts'
+import { dataFiles } from './data-files.ts'
 import { isSafeVersion, sqliteVersion } from './database.ts'
-import { emptyLoaded, type Journal, type Loaded } from './journal.ts'
-import { CEILING_STEP } from './limits.ts'
+import type { Journal, Loaded } from './journal.ts'
 import { lockDirectory } from './lock.ts'
 import { createMemoryJournal } from './memory-journal.ts'
 import { type Recovered, recover } from './recovery.ts'
@@ -85,10 +84,13 @@ const refuseOldSqlite = (): void => {
   })
 }
 
-const assemble = async (deps: OpenStoreDeps, recovered: Recovered, unlock: () => Promise<void>): Promise<Store> => {
-  const { database, loaded, recovery } = recovered
-  const snapshotDir = join(deps.dir, 'snapshots')
-  const journal = await createSqliteJournal(database)
+const assemble = async (
+  deps: OpenStoreDeps,
+  snapshotDir: string,
+  { database, loaded, recovery }: Recovered,
+  unlock: () => Promise<void>,
+): Promise<Store> => {
+  const journal = await createSqliteJournal(database, loaded.epoch)
   const schedule = createSnapshotSchedule({
     ...deps,
     first: (await listSnapshots(snapshotDir)).length === 0,
@@ -122,19 +124,18 @@ export const openStore = async (deps: OpenStoreDeps): Promise<Store> => {
   refuseOldSqlite()
   await mkdir(deps.dir, { recursive: true, mode: 0o700 })
   await chmod(deps.dir, 0o700)
+  const files = dataFiles(deps.dir, () => new Date(deps.clock.now()).toISOString().replaceAll(/[-:]|\.\d+/g, ''))
   const lock = await lockDirectory(deps.dir)
   try {
     const recovered = await recover({
-      dir: deps.dir,
-      snapshotDir: join(deps.dir, 'snapshots'),
+      files,
       newEpoch: () => uuid(deps.random),
-      stamp: () => new Date(deps.clock.now()).toISOString().replaceAll(/[-:]|\.\d+/g, ''),
       log: deps.log,
       ...(deps.pagesMax === undefined ? {} : { pagesMax: deps.pagesMax }),
     })
     const { kind, message } = recovered.recovery
     if (kind === 'restored' || kind === 'repaired') deps.log.error('store recovered', { kind, cause: message })
-    return await assemble(deps, recovered, lock.release)
+    return await assemble(deps, files.snapshotDir, recovered, lock.release)
   } catch (error) {
     await lock.release()
     throw error
@@ -157,5 +158,5 @@ export const openStoreOn = (deps: StoreDeps, journal: Journal, loaded: Loaded): 
 export const openMemoryStore = (deps: StoreDeps): Store => {
   const epoch = uuid(deps.random)
   const journal = createMemoryJournal({ epoch, defer: land => queueMicrotask(land) })
-  return openStoreOn(deps, journal, emptyLoaded(epoch, 1 + CEILING_STEP))
+  return openStoreOn(deps, journal, journal.load())
 }

@@ -2,28 +2,25 @@
 // that verifies takes their place, with a new epoch; without one the store starts empty and says so. Never fails for damage, so a
 // server never boot-loops; fails only for what an operator has to fix (permissions, a full disk, a newer format).
 
-import { copyFile, mkdir, readdir, rename, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { ApiError, messageOf } from '../base/errors.ts'
 import type { Log } from '../base/log.ts'
+import { blamingFile, DamageError, FormatError } from './damage.ts'
+import { copyAside, type DataFiles, installDraft, setAside, sizeOf } from './data-files.ts'
 import { type Database, openDatabase } from './database.ts'
 import type { Loaded } from './journal.ts'
-import { CEILING_STEP, DAMAGED_KEPT, RESTORE_REVISION_STEP } from './limits.ts'
-import { blamingFile, DamageError, FormatError, loadAll, readMeta } from './load.ts'
-import { listSnapshots, syncPath, verifySnapshot } from './snapshots.ts'
-import { createTables, markOpen, openForWriting } from './sqlite-journal.ts'
+import { CEILING_STEP, RESTORE_REVISION_STEP } from './limits.ts'
+import { loadAll } from './load.ts'
+import { metaText, readMeta, WRITE_META } from './meta.ts'
+import { listSnapshots, verifySnapshot, writeDatabase } from './snapshots.ts'
+import { markOpen, openForWriting } from './sqlite-journal.ts'
 import type { Recovery } from './store.ts'
-
-export const DATABASE_FILE = 'store.db'
-const SIDE_FILES = ['-wal', '-shm', '-journal']
+import { inspectWal } from './wal.ts'
 
 export interface RecoveryDeps {
-  readonly dir: string
-  readonly snapshotDir: string
+  readonly files: DataFiles
   /** A fresh epoch for a store that is new or went back in time. */
   readonly newEpoch: () => string
-  /** A file name part for damaged files: a time stamp. */
-  readonly stamp: () => string
   readonly log: Log
   readonly pagesMax?: number
 }
@@ -34,80 +31,74 @@ export interface Recovered {
   readonly recovery: Recovery
 }
 
-const sizeOf = async (file: string): Promise<number | undefined> => {
-  try {
-    return (await stat(file)).size
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
-    throw error
-  }
-}
+/** An empty database in place, whose revisions begin at `revision`. */
+const createEmpty = ({ files, newEpoch }: RecoveryDeps, revision: number): Promise<void> =>
+  installDraft(files, draft => writeDatabase(draft, { epoch: newEpoch(), revision, ceiling: revision, entries: [] }))
 
-/** Moves the database and its side files into a directory of their own; returns its name. Older ones beyond the number kept are removed. */
-const setAside = async ({ dir, stamp }: RecoveryDeps): Promise<string> => {
-  const taken = await readdir(dir)
-  let name = `damaged-${stamp()}`
-  for (let i = 1; taken.includes(name); i++) name = `damaged-${stamp()}-${i}`
-  await mkdir(join(dir, name), { mode: 0o700 })
-  for (const suffix of ['', ...SIDE_FILES]) {
-    const file = join(dir, DATABASE_FILE + suffix)
-    if ((await sizeOf(file)) !== undefined) await rename(file, join(dir, name, DATABASE_FILE + suffix))
-  }
-  await syncPath(dir)
-  const kept = (await readdir(dir)).filter(entry => entry.startsWith('damaged-')).sort()
-  for (const old of kept.slice(0, -DAMAGED_KEPT)) await rm(join(dir, old), { recursive: true, force: true })
-  return name
-}
-
-/** Puts the newest snapshot that verifies in the database's place. Undefined when there is none. */
-const restoreSnapshot = async ({ dir, snapshotDir, newEpoch, log }: RecoveryDeps): Promise<string | undefined> => {
-  const draft = join(dir, `${DATABASE_FILE}.draft`)
-  for (const name of await listSnapshots(snapshotDir)) {
+/** Puts the newest snapshot that verifies in the database's place; returns its name. Undefined when there is none. */
+const restoreSnapshot = async ({ files, newEpoch, log }: RecoveryDeps): Promise<string | undefined> => {
+  for (const name of await listSnapshots(files.snapshotDir)) {
+    const snapshot = join(files.snapshotDir, name)
     try {
-      await rm(draft, { force: true })
-      await copyFile(join(snapshotDir, name), draft)
-      await verifySnapshot(draft)
+      await verifySnapshot(snapshot)
     } catch (error) {
       if (!(error instanceof DamageError)) throw error
       log.error('snapshot is damaged', { name, cause: error.message })
       continue
     }
-    const database = await openDatabase(draft)
-    await database.run("UPDATE meta SET value = ? WHERE name = 'epoch'", [newEpoch()])
-    await database.run("UPDATE meta SET value = value + ? WHERE name = 'ceiling'", [RESTORE_REVISION_STEP])
-    await database.close()
-    await syncPath(draft)
-    await rename(draft, join(dir, DATABASE_FILE))
-    await syncPath(dir)
+    await installDraft(files, async (draft, copy) => {
+      await copy(snapshot)
+      const database = await openDatabase(draft)
+      try {
+        const { ceiling } = await readMeta(database)
+        await database.run(WRITE_META, [metaText({ epoch: newEpoch(), ceiling: ceiling + RESTORE_REVISION_STEP, open: false })])
+      } finally {
+        await database.close()
+      }
+    })
     return name
   }
-  await rm(draft, { force: true })
   return undefined
 }
 
+/** Why the state of an unclean end may be older than what was acknowledged; undefined when it is not. */
+const lostCommits = async ({ files, log }: RecoveryDeps, wasOpen: boolean, wal: Wal): Promise<string | undefined> => {
+  if (!wasOpen) return undefined
+  if (!wal.present) return 'the write-ahead log of the last run is missing'
+  if (wal.commitsBehind > 1) return `the write-ahead log is damaged before its last ${wal.commitsBehind} commits`
+  if (wal.commitsBehind === 1) log.info('last commit in the write-ahead log is torn', { file: files.wal })
+  return undefined
+}
+
+interface Wal {
+  readonly present: boolean
+  /** One is what a power cut may leave of a commit nobody was answered for; more were answered. */
+  readonly commitsBehind: number
+}
+
 /** Opens, checks and loads the database file as it is. Throws DamageError. Leaves nothing open when it throws. */
-const loadDatabase = async (deps: RecoveryDeps, emptyAtRevision: number | undefined): Promise<Recovered> => {
-  const file = join(deps.dir, DATABASE_FILE)
-  const hadWal = ((await sizeOf(`${file}-wal`)) ?? 0) > 0
-  const database = await blamingFile(() => openForWriting(file, deps.pagesMax))
+const loadDatabase = async (deps: RecoveryDeps): Promise<Recovered> => {
+  const { files } = deps
+  const present = ((await sizeOf(files.wal)) ?? 0) > 0
+  const wal: Wal = { present, commitsBehind: present ? (await inspectWal(files.wal)).commitsBehind : 0 }
+  const kept = wal.commitsBehind > 1 ? await copyAside(files) : undefined
+  const database = await blamingFile(() => openForWriting(files.database, deps.pagesMax))
   try {
     return await blamingFile(async () => {
-      const found = await readMeta(database)
-      if (!found && emptyAtRevision === undefined) throw new DamageError('it is empty')
-      if (!found) await createTables(database, deps.newEpoch(), emptyAtRevision ?? 1)
-      const meta = found ?? (await readMeta(database))!
-      const walLost = meta.open && !hadWal
+      const meta = await readMeta(database)
       const { loaded, logDamage } = await loadAll(database, meta)
-      const epoch = walLost ? deps.newEpoch() : meta.epoch
-      const revision = loaded.revision + (walLost ? RESTORE_REVISION_STEP : 0)
+      const lost = await lostCommits(deps, meta.open, wal)
+      const epoch = lost === undefined ? meta.epoch : deps.newEpoch()
+      const revision = loaded.revision + (lost === undefined ? 0 : RESTORE_REVISION_STEP)
       const ceiling = revision + CEILING_STEP
       await markOpen(database, epoch, ceiling)
       if (logDamage !== undefined) await database.exec('DELETE FROM log')
-      const fresh = walLost || logDamage !== undefined
+      const fresh = lost !== undefined || logDamage !== undefined
+      const restart = { log: [], floor: revision, durable: revision, olderRows: logDamage === undefined ? loaded.logRows : 0 }
       return {
         database,
-        loaded: { ...loaded, epoch, revision, ceiling, ...(fresh ? { log: [], floor: revision, olderRows: 0 } : {}) },
-        recovery: describe(found !== undefined, walLost, logDamage),
+        loaded: { ...loaded, epoch, revision, ceiling, ...(fresh ? restart : {}) },
+        recovery: describe(lost, logDamage, kept),
       }
     })
   } catch (error) {
@@ -116,48 +107,52 @@ const loadDatabase = async (deps: RecoveryDeps, emptyAtRevision: number | undefi
   }
 }
 
-const describe = (existed: boolean, walLost: boolean, logDamage: string | undefined): Recovery => {
-  if (!existed) return { kind: 'created', message: 'store created' }
-  if (walLost) {
-    return { kind: 'repaired', message: 'the write-ahead log of the last run is missing: changes since its last checkpoint may be lost' }
+const describe = (lost: string | undefined, logDamage: string | undefined, kept: string | undefined): Recovery => {
+  if (lost !== undefined) {
+    const where = kept === undefined ? '' : `; a copy of the files is in ${kept}`
+    return { kind: 'repaired', message: `${lost}: the newest changes may be lost${where}`, ...(kept === undefined ? {} : { kept }) }
   }
-  if (logDamage !== undefined)
-    return { kind: 'repaired', message: `the change log was damaged and is started anew (${logDamage}); no object is lost` }
+  if (logDamage !== undefined) {
+    return { kind: 'repaired', message: `the change log was damaged (${logDamage}) and starts anew; no object is lost` }
+  }
   return { kind: 'clean', message: 'store is sound' }
 }
 
 /** `wrong` is what was found, in a few words. */
 const fallBack = async (deps: RecoveryDeps, wrong: string): Promise<Recovered> => {
-  const kept = await setAside(deps)
+  const kept = await setAside(deps.files)
   const snapshot = await restoreSnapshot(deps)
-  const recovered = await loadDatabase(deps, snapshot === undefined ? RESTORE_REVISION_STEP : undefined)
+  if (snapshot === undefined) await createEmpty(deps, RESTORE_REVISION_STEP)
   const outcome = snapshot === undefined ? 'there is no good snapshot, so the store starts empty' : `restored ${snapshot}`
-  return {
-    ...recovered,
-    recovery: { kind: 'restored', message: `database was damaged (${wrong}): ${outcome}; damaged files are in ${kept}`, kept },
+  const recovery = { kind: 'restored', message: `database was damaged (${wrong}): ${outcome}; damaged files are in ${kept}`, kept } as const
+  return { ...(await loadDatabase(deps)), recovery }
+}
+
+const recoverFiles = async (deps: RecoveryDeps): Promise<Recovered> => {
+  const { files } = deps
+  if ((await sizeOf(files.database)) === undefined) {
+    if (((await sizeOf(files.wal)) ?? 0) > 0) return fallBack(deps, 'store.db is missing, its write-ahead log is there')
+    if ((await listSnapshots(files.snapshotDir)).length > 0) return fallBack(deps, 'store.db is missing, snapshots are there')
+    await createEmpty(deps, 1)
+    return { ...(await loadDatabase(deps)), recovery: { kind: 'created', message: 'store created' } }
+  }
+  try {
+    return await loadDatabase(deps)
+  } catch (error) {
+    if (error instanceof DamageError) return fallBack(deps, error.message)
+    throw error
   }
 }
 
-/** Loads what the directory holds; the caller has locked it. */
+/** Loads what the directory holds; the caller has locked it. Rejects with an ApiError and a hint for what only an operator can fix. */
 export const recover = async (deps: RecoveryDeps): Promise<Recovered> => {
-  const file = join(deps.dir, DATABASE_FILE)
-  const size = await sizeOf(file)
-  const wal = await sizeOf(`${file}-wal`)
   try {
-    if (size === undefined || (size === 0 && wal === undefined)) {
-      if (wal !== undefined) return await fallBack(deps, `${DATABASE_FILE} is missing, its write-ahead log is there`)
-      if ((await listSnapshots(deps.snapshotDir)).length > 0)
-        return await fallBack(deps, `${DATABASE_FILE} is missing, snapshots are there`)
-      return await loadDatabase(deps, 1)
-    }
-    return await loadDatabase(deps, undefined)
+    return await recoverFiles(deps)
   } catch (error) {
-    if (error instanceof DamageError) return await fallBack(deps, error.message)
-    if (error instanceof ApiError) throw error
     const hint =
       error instanceof FormatError
         ? 'run the newer program, or restore a snapshot'
         : 'check permissions and free space of the data directory'
-    throw new ApiError('ServiceUnavailable', `open store ${deps.dir}: ${messageOf(error)}`, { cause: error, hint })
+    throw new ApiError('ServiceUnavailable', `open store ${deps.files.dir}: ${messageOf(error)}`, { cause: error, hint })
   }
 }

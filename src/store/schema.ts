@@ -3,9 +3,6 @@
 import { rowSum } from './checksum.ts'
 import type { Batch, Row } from './journal.ts'
 
-/** Raised when the tables change in a way older programs cannot read. */
-export const FORMAT_VERSION = 1
-
 /** `sum` is rowSum. Freed pages are used again, so the file follows the high-water mark of what it held. */
 export const SCHEMA = `
 CREATE TABLE IF NOT EXISTS current(key TEXT PRIMARY KEY, revision INTEGER NOT NULL, createRevision INTEGER NOT NULL, value BLOB NOT NULL, sum INTEGER NOT NULL);
@@ -18,13 +15,13 @@ CREATE TABLE IF NOT EXISTS meta(name TEXT PRIMARY KEY, value) WITHOUT ROWID;
  * `data` holds the values end to end. The table `current` takes the last row of each key.
  */
 export const COMMIT_VIEW = `
-CREATE TEMP VIEW batch AS SELECT 0 AS rows, 0 AS data, 0 AS ceiling, 0 AS compactTo, 0 AS compactRows;
+CREATE TEMP VIEW batch AS SELECT 0 AS rows, 0 AS data, 0 AS meta, 0 AS compactTo, 0 AS compactRows;
 CREATE TEMP TRIGGER batch_commit INSTEAD OF INSERT ON batch BEGIN
   INSERT INTO log SELECT value->>0, value->>1, value->>2, value->>3, substr(NEW.data, value->>4, value->>5), value->>6 FROM json_each(NEW.rows);
   INSERT INTO current SELECT value->>1, value->>0, value->>3, substr(NEW.data, value->>4, value->>5), value->>6 FROM json_each(NEW.rows) WHERE value->>7 = 'put'
     ON CONFLICT(key) DO UPDATE SET revision = excluded.revision, createRevision = excluded.createRevision, value = excluded.value, sum = excluded.sum;
   DELETE FROM current WHERE key IN (SELECT value->>1 FROM json_each(NEW.rows) WHERE value->>7 = 'delete');
-  UPDATE meta SET value = NEW.ceiling WHERE name = 'ceiling' AND NEW.ceiling IS NOT NULL;
+  UPDATE meta SET value = NEW.meta WHERE NEW.meta IS NOT NULL;
   DELETE FROM log WHERE revision IN (SELECT revision FROM log WHERE revision <= NEW.compactTo ORDER BY revision LIMIT NEW.compactRows);
 END;
 `
@@ -33,8 +30,8 @@ export const COMMIT = 'INSERT INTO batch VALUES (?, ?, ?, ?, ?)'
 /** What the last row of a key does to `current`; rows superseded within their batch only go to the log. */
 type Effect = 'put' | 'delete' | 'none'
 
-/** The parameters of COMMIT. */
-export const commitParams = (batch: Batch): readonly [string, Buffer, number | null, number, number] => {
+/** The parameters of COMMIT; `meta` is the new description when the batch raises the ceiling. */
+export const commitParams = (batch: Batch, meta: string | null): readonly [string, Buffer, string | null, number, number] => {
   const last = new Map<string, number>()
   for (const row of batch.rows) last.set(row.key, row.revision)
   let offset = 1
@@ -45,7 +42,7 @@ export const commitParams = (batch: Batch): readonly [string, Buffer, number | n
     return tuple
   })
   const data = batch.rows.length === 1 ? batch.rows[0]!.value : Buffer.concat(batch.rows.map(row => row.value))
-  return [JSON.stringify(tuples), data, batch.ceiling ?? null, batch.compactTo, batch.compactRows]
+  return [JSON.stringify(tuples), data, meta, batch.compactTo, batch.compactRows]
 }
 
 /** A row as it is read back. */

@@ -1,13 +1,16 @@
 // Verified copies of the state to fall back to. Written from memory to a file of their own, so the writer never waits for one and damage in
 // the database does not reach them. A snapshot has its final name only after it was read back and fsynced.
 
-import { mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises'
+import { mkdir, readdir, rename, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { rowSum } from './checksum.ts'
+import { blamingFile, DamageError } from './damage.ts'
+import { syncPath } from './data-files.ts'
 import { openDatabase } from './database.ts'
 import { BATCH_BYTES_MAX, COPY_ROWS, SNAPSHOTS_KEPT } from './limits.ts'
-import { blamingFile, DamageError, quickCheck, readCurrent, readMeta } from './load.ts'
-import { FORMAT_VERSION, SCHEMA } from './schema.ts'
+import { checkPages, readCurrent } from './load.ts'
+import { metaText, readMeta, WRITE_META } from './meta.ts'
+import { SCHEMA } from './schema.ts'
 import type { Entry } from './store.ts'
 
 export interface SnapshotContent {
@@ -18,15 +21,6 @@ export interface SnapshotContent {
 }
 
 const NAME = /^snapshot-(\d{16})\.db$/
-
-export const syncPath = async (path: string): Promise<void> => {
-  const handle = await open(path, 'r')
-  try {
-    await handle.sync()
-  } finally {
-    await handle.close()
-  }
-}
 
 /** Names in `dir`, the newest first. */
 export const listSnapshots = async (dir: string): Promise<string[]> => {
@@ -42,9 +36,8 @@ export const verifySnapshot = (file: string): Promise<{ readonly count: number; 
   blamingFile(async () => {
     const database = await openDatabase(file, 'readonly')
     try {
-      const meta = await readMeta(database)
-      if (!meta) throw new DamageError('it has no tables')
-      await quickCheck(database)
+      await readMeta(database)
+      await checkPages(database)
       let count = 0
       let revision = 1
       await readCurrent(database, row => {
@@ -73,11 +66,12 @@ const inParts = (entries: readonly Entry[]): Entry[][] => {
   return parts
 }
 
-const fill = async (file: string, content: SnapshotContent): Promise<void> => {
+/** Writes a database file that holds this content and an empty log. The caller syncs it. */
+export const writeDatabase = async (file: string, content: SnapshotContent): Promise<void> => {
   const database = await openDatabase(file)
   try {
-    await database.exec(`PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA cache_size = -512; BEGIN; ${SCHEMA}
-      INSERT INTO meta VALUES ('format', ${FORMAT_VERSION}), ('epoch', '${content.epoch}'), ('ceiling', ${content.ceiling}), ('open', 0);`)
+    await database.exec(`PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA cache_size = -512; BEGIN; ${SCHEMA}`)
+    await database.run(WRITE_META, [metaText({ epoch: content.epoch, ceiling: content.ceiling, open: false })])
     for (const part of inParts(content.entries)) {
       let offset = 1
       const tuples = part.map(entry => {
@@ -106,7 +100,7 @@ export const writeSnapshot = async (
   const draft = join(dir, `${name}.draft`)
   await rm(draft, { force: true })
   try {
-    await fill(draft, content)
+    await writeDatabase(draft, content)
     await syncPath(draft)
     const { count } = await verifySnapshot(draft)
     if (count !== content.entries.length) throw new DamageError(`it holds ${count} objects instead of ${content.entries.length}`)

@@ -3,7 +3,8 @@
 import { type Database, openDatabase, type Statement } from './database.ts'
 import type { Journal } from './journal.ts'
 import { DATABASE_PAGES_MAX } from './limits.ts'
-import { COMMIT, COMMIT_VIEW, commitParams, FORMAT_VERSION, SCHEMA } from './schema.ts'
+import { metaText, WRITE_META } from './meta.ts'
+import { COMMIT, COMMIT_VIEW, commitParams } from './schema.ts'
 
 /**
  * Exclusive locking keeps the WAL's index in memory, without a -shm file. SQLite moves the WAL into the file each 1,000 pages, inside
@@ -24,7 +25,7 @@ export interface SqliteJournal extends Journal {
   close(revision: number): Promise<void>
 }
 
-/** Opens a database file for this process alone; creates it when absent. */
+/** Opens a database file for this process alone. */
 export const openForWriting = async (file: string, pagesMax: number = DATABASE_PAGES_MAX): Promise<Database> => {
   const database = await openDatabase(file)
   try {
@@ -36,38 +37,27 @@ export const openForWriting = async (file: string, pagesMax: number = DATABASE_P
   return database
 }
 
-/** Makes the tables of a new store, all or none. */
-export const createTables = async (database: Database, epoch: string, ceiling: number): Promise<void> => {
-  await database.exec(`BEGIN; ${SCHEMA}
-    INSERT INTO meta VALUES ('format', ${FORMAT_VERSION}), ('epoch', '${epoch}'), ('ceiling', ${ceiling}), ('open', 0);
-    COMMIT`)
-}
-
 /**
  * Marks the database as in use, with a reservation of revisions, and moves that mark into the file itself: a start that finds the mark
  * but no WAL knows that the WAL was lost.
  */
 export const markOpen = async (database: Database, epoch: string, ceiling: number): Promise<void> => {
-  await database.exec(`BEGIN;
-    UPDATE meta SET value = 1 WHERE name = 'open';
-    UPDATE meta SET value = '${epoch}' WHERE name = 'epoch';
-    UPDATE meta SET value = ${ceiling} WHERE name = 'ceiling';
-    COMMIT;
-    PRAGMA wal_checkpoint(PASSIVE)`)
+  await database.run(WRITE_META, [metaText({ epoch, ceiling, open: true })])
+  await database.exec('PRAGMA wal_checkpoint(PASSIVE)')
 }
 
 /** A journal over an open, loaded and marked database. */
-export const createSqliteJournal = async (database: Database): Promise<SqliteJournal> => {
+export const createSqliteJournal = async (database: Database, epoch: string): Promise<SqliteJournal> => {
   await database.exec(COMMIT_VIEW)
   const statement: Statement = await database.prepare(COMMIT)
   return {
-    commit: (batch, done) => statement.run(commitParams(batch), done),
+    commit(batch, done) {
+      const meta = batch.ceiling === undefined ? null : metaText({ epoch, ceiling: batch.ceiling, open: true })
+      statement.run(commitParams(batch, meta), done)
+    },
     async close(revision) {
       try {
-        await database.exec(`BEGIN;
-          UPDATE meta SET value = 0 WHERE name = 'open';
-          UPDATE meta SET value = ${revision} WHERE name = 'ceiling';
-          COMMIT`)
+        await database.run(WRITE_META, [metaText({ epoch, ceiling: revision, open: false })])
       } finally {
         await database.close()
       }

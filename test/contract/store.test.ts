@@ -1,0 +1,6 @@
+import t from 'tap'
+import { storeContract } from './store.contract.ts'
+import { memoryBackend, sqliteBackend } from './store-world.ts'
+
+storeContract(t, memoryBackend)
+storeContract(t, sqliteBackend)
