@@ -45,7 +45,8 @@ export const readExit = async (place: CrunPlace, record: ContainerRecord): Promi
   const marked = await exists(join(containerDir(place, record.id), 'oom'))
   const exitCode = Number(text)
   const oomKilled = exitCode !== 0 && (marked || oomKills(place.layout, cgroupOf(place, record.spec)) > 0)
-  return { exitCode, oomKilled, finishedAtMs: Math.round((await stat(path)).mtimeMs) }
+  // File times come from a coarser clock than ours: never before the start.
+  return { exitCode, oomKilled, finishedAtMs: Math.max(record.startedAtMs ?? 0, Math.round((await stat(path)).mtimeMs)) }
 }
 
 /** A start that was cut short after the program began: its pid file is there and crun's start barrier is gone. */

@@ -113,11 +113,12 @@ const launch = async (place: CrunPlace, id: string, spec: ContainerSpec, sandbox
     ...{ logPath: spec.logPath, tty: spec.tty },
   })
   const pidStart = processStart(pid)
+  const startedAtMs = place.clock.now()
   await must(place.exec, 'start container', place.crun, [...crunArgs(place), 'start', id])
   const started: ContainerRecord = {
     ...created,
     phase: 'started',
-    startedAtMs: place.clock.now(),
+    startedAtMs,
     pid,
     ...(pidStart === undefined ? {} : { pidStart }),
   }
@@ -148,8 +149,8 @@ const execInContainer = async (
 ): Promise<ExecSession> => {
   const id = record.id
   const stem = join(containerDir(place, id), `exec-${process.pid}-${options.serial}`)
-  const process_ = compileProcess(record.spec, place.facts, { args: command, tty: options.tty })
-  await writeFile(`${stem}.json`, JSON.stringify(process_), { mode: 0o600 })
+  const description = compileProcess(record.spec, place.facts, { args: command, tty: options.tty })
+  await writeFile(`${stem}.json`, JSON.stringify(description), { mode: 0o600 })
   const words = [
     place.crun,
     ...crunArgs(place),

@@ -33,3 +33,6 @@ export const LOG_LINE_BYTES_MAX = 16 * 1024
 
 /** A record on disk larger than this is not ours: it is reported and left alone. */
 export const RECORD_BYTES_MAX = 1024 * 1024
+
+/** Converted output of a plain process is given back to the disk in steps of this size. Where holes are impossible it stays until the end. */
+export const LOG_RECLAIM_BYTES = 4 * 1024 * 1024

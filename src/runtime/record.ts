@@ -24,6 +24,8 @@ export interface ContainerRecord {
   readonly pid?: number
   /** Start time of `pid` in clock ticks since boot: with the boot id it tells the process from a later one of the same number. */
   readonly pidStart?: string
+  /** Parent that will write the exit down, where the runtime has no other way to find it. */
+  readonly monitorPid?: number
   readonly exit?: ContainerExit
 }
 
