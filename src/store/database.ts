@@ -11,8 +11,13 @@ export interface SqliteError extends Error {
 export const sqliteCode = (error: unknown): string =>
   error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : ''
 
-/** What says that the file itself is bad, not its surroundings. */
-export const isDamage = (error: unknown): boolean => ['SQLITE_CORRUPT', 'SQLITE_NOTADB', 'SQLITE_IOERR'].includes(sqliteCode(error))
+/** Errors that come from the surroundings (another process, permissions, space), not from what the file holds. */
+const OPERATIONAL = ['BUSY', 'LOCKED', 'CANTOPEN', 'PERM', 'AUTH', 'FULL', 'NOMEM', 'INTERRUPT', 'PROTOCOL', 'NOLFS'].map(
+  name => `SQLITE_${name}`,
+)
+
+/** Any other SQLite error, met while a file that this program wrote is read with constant statements, means that the file is bad. */
+export const isDamage = (error: unknown): boolean => sqliteCode(error).startsWith('SQLITE_') && !OPERATIONAL.includes(sqliteCode(error))
 
 export interface Statement {
   run(params: readonly unknown[], done: (error: Error | undefined) => void): void
