@@ -62,7 +62,7 @@ export type DownloadStep = { readonly step: 'ignored' } | { readonly step: 'more
 /** Takes a piece. Pieces of another document, and pieces that do not continue what is here, are ignored. */
 export const takePiece = (d: Download, codec: Codec, piece: Extract<ServerFrame, { t: 'document' }>, nowMs: number): DownloadStep => {
   if (piece.sha256 !== d.head.sha256 || (piece.base !== '' && piece.base !== d.base)) return { step: 'ignored' }
-  if (piece.offset === 0) {
+  if (piece.offset === 0 && !(d.received > 0 && piece.tag === d.tag && piece.base === d.base)) {
     // The server may begin anew: it has no patch from our document, or made another one.
     d.base = piece.base
     d.tag = piece.tag

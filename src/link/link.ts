@@ -4,8 +4,10 @@
 import type { Clock } from '../base/clock.ts'
 import type { Log } from '../base/log.ts'
 import type { Random } from '../base/random.ts'
+import type { ProfileName } from './limits.ts'
 import type { DeviceEvent, Document, Head, HeldHead, StatusItem, StreamRequest } from './messages.ts'
 
+export type { Profile, ProfileName } from './limits.ts'
 export type * from './messages.ts'
 
 /** One open connection, whatever carries it. Frames are text, whole, in order, at most FRAME_BYTES_MAX each. */
@@ -28,11 +30,13 @@ export interface Dialer {
 
 /** A bidirectional byte stream over the link, flow-controlled. */
 export interface LinkStream {
-  /** Settles when the other side has credit again. */
+  /** Settles when the other side has credit again, or the stream is over (then the data is dropped). Never rejects. */
   write(data: Uint8Array, channel?: number): Promise<void>
-  onData: (data: Uint8Array, channel: number) => void
-  /** Called once, when the other side ended the stream or the connection broke. */
+  /** A returned promise holds back the sender until it settles; without one the bytes count as used at once. Empty data ends its channel. */
+  onData: (data: Uint8Array, channel: number) => Promise<void> | void
+  /** Called once, when the other side ended the stream or the connection broke; not after one's own `end`. */
   onEnd: (error: string | undefined) => void
+  /** Behind what was written; with an error, at once. */
   end(error?: string): void
 }
 
@@ -60,6 +64,8 @@ export interface DeviceLinkDeps {
   readonly onContact?: (connected: boolean) => void
   /** Signed server time, for the clock's floor. */
   readonly onServerTime?: (timestamp: string) => void
+  /** What the link may cost; `lan` when absent. */
+  readonly profile?: ProfileName
 }
 
 export interface DeviceLink {
@@ -68,12 +74,16 @@ export interface DeviceLink {
   readonly lastContactMs: number | undefined
   /** Why the last attempt failed, in plain words; undefined when connected. */
   readonly lastError: string | undefined
+  /** Set while the server, restored from a backup, offers older content: what runs keeps running until `resume` here or on the server. */
   readonly conflict: string | undefined
   /** Last-value report, coalesced; null forgets the key. Equal values cost nothing. */
   setStatus(key: string, value: StatusItem['value']): void
   addEvent(event: Omit<DeviceEvent, 'cursor'>): void
   /** Dial now, without waiting for the backoff. */
   sync(): void
+  /** The operator's decision on the device: take the server's document though it looks older. Nothing without a conflict. */
+  resume(): void
+  /** Settles when the dial and the save under way have ended. */
   close(): Promise<void>
 }
 
@@ -86,15 +96,23 @@ export interface HubDeps {
   readonly sha256: (bytes: Uint8Array) => string
   /** The document of a device now, with the store revision it was rendered at; undefined when the device is not known. */
   readonly render: (device: string) => { readonly document: Document; readonly revision: number } | undefined
-  /** Applies reports; a rejection is logged and the device asked again later. Items of one device never run concurrently. */
-  readonly onStatus: (device: string, items: readonly StatusItem[]) => Promise<void>
+  /**
+   * Applies reports; a rejection is logged and the device asked again later. Callbacks for one device never run concurrently. `whole`:
+   * keys reported before and not from here on are forgotten. Keys and values are bounded JSON; what a value means is for the callee to check.
+   */
+  readonly onStatus: (device: string, items: readonly StatusItem[], whole: boolean) => Promise<void>
+  /** `dropped`: how many the device had to drop since the last call. An event may come twice after a broken connection. */
   readonly onEvents: (device: string, events: readonly DeviceEvent[], dropped: number) => Promise<void>
   readonly onContact: (device: string, connected: boolean) => void
   readonly onRefused: (device: string, why: string, message: string) => void
+  /** `lan` for all when absent. */
+  readonly profile?: (device: string) => ProfileName
+  /** Admissions a second; ACCEPT_RATE_PER_SECOND when absent. */
+  readonly acceptRate?: number
 }
 
 export interface Hub {
-  /** A connection whose peer proved (by certificate) to be this device. A second one replaces the first. */
+  /** A connection whose peer proved (by certificate) to be this device. A newer one replaces the older, whichever arrives first. */
   accept(device: string, connection: Connection): void
   /** Something the document of this device is made of may have changed; rendered once per batch, sent only when its digest differs. */
   changed(device: string): void
@@ -103,6 +121,11 @@ export interface Hub {
   applied(device: string): { readonly epoch: string; readonly generation: number } | undefined
   /** Rejects with ServiceUnavailable when the device is not connected. */
   openStream(device: string, request: StreamRequest): Promise<LinkStream>
+  /** The operator's decision after a restore: the device in conflict may take the present document. Rejects when it is not connected. */
+  resume(device: string): Promise<void>
+  /** The device is no more: closes its connection and forgets it. */
+  forget(device: string): void
   readonly connections: number
+  /** Devices are told nothing: they come back over the herd window. Settles when the callbacks under way have. */
   close(): Promise<void>
 }

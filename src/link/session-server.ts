@@ -1,0 +1,302 @@
+// The server's side of one connection of one device. What outlives the connection is in the device's record, shared by its sessions;
+// documents and heads come from the desk. See session.ts for the form.
+
+import { CHUNK_BYTES_MAX, HEAD_PATIENCE_MS, PONG_TIMEOUT_MS, REFUSED_RETRY_MS, REPORT_RETRY_MS } from './limits.ts'
+import type { DeviceFrame, Head, ServerFrame, StreamFrame, StreamRequest } from './messages.ts'
+import { type MuxOutput, muxConsumed, muxEnd, muxFrame, muxLost, muxOpen, muxWrite } from './mux.ts'
+import { parseDeviceFrame } from './parse.ts'
+import { emit, type ServerOutput, type ServerRecord, type ServerState } from './session-record.ts'
+
+export type ServerInput =
+  | { readonly in: 'frame'; readonly text: string }
+  | { readonly in: 'closed'; readonly reason: string }
+  | { readonly in: 'wake' }
+  /** The desk may have a newer head for the device. */
+  | { readonly in: 'changed' }
+  | { readonly in: 'resume' }
+  | { readonly in: 'statusDone'; readonly ok: boolean }
+  | { readonly in: 'eventsDone'; readonly ok: boolean }
+  | { readonly in: 'openStream'; readonly request: StreamRequest }
+  | { readonly in: 'write'; readonly id: number; readonly data: Uint8Array; readonly channel: number }
+  | { readonly in: 'consumed'; readonly id: number; readonly data: Uint8Array }
+  | { readonly in: 'end'; readonly id: number; readonly error: string | undefined }
+  | { readonly in: 'stop'; readonly reason: string }
+
+const toOut =
+  (s: ServerState) =>
+  (output: MuxOutput): void =>
+    emit(s, output)
+
+const send = (s: ServerState, frame: ServerFrame): void => emit(s, { do: 'send', text: JSON.stringify(frame) })
+
+const lost = (s: ServerState, reason: string): void => {
+  if (s.phase === 'closed') return
+  s.phase = 'closed'
+  muxLost(s.mux, reason, toOut(s))
+}
+
+const hangUp = (s: ServerState, reason: string): void => {
+  if (s.phase === 'closed') return
+  emit(s, { do: 'close', reason })
+  lost(s, reason)
+}
+
+const isCurrent = (s: ServerState): boolean => s.deps.record.session === s.deps.id
+
+/** The head to offer now, if there is one the device was not sent yet. */
+const headToOffer = (s: ServerState): Head | undefined => {
+  const { desk, record } = s.deps
+  const { head, error } = desk.offer(record.device, record.held)
+  if (error !== undefined && error !== s.lastError) emit(s, { do: 'refused', why: 'invalid', message: error })
+  s.lastError = error
+  if (!head) s.offered = undefined
+  if (!head || (s.lastSent?.generation === head.generation && s.lastSent.sha256 === head.sha256)) return undefined
+  s.lastSent = head
+  s.offered = { head, atMs: s.nowMs }
+  return head
+}
+
+const offer = (s: ServerState): void => {
+  const heldBackUntilMs = s.offered ? s.offered.atMs + HEAD_PATIENCE_MS : 0
+  if (s.nowMs < heldBackUntilMs) {
+    s.offerAtMs = heldBackUntilMs
+    return
+  }
+  s.offerAtMs = undefined
+  if (s.renewing) s.deps.desk.renew(s.deps.record.device)
+  const head = headToOffer(s)
+  if (head) send(s, { t: 'head', head })
+  else if (s.renewing) s.offerAtMs = s.nowMs + REFUSED_RETRY_MS
+}
+
+const needStatus = (record: ServerRecord, frame: Extract<DeviceFrame, { t: 'hello' }>): 'none' | 'changes' | 'all' => {
+  // A report of the connection before is still being taken: what it leaves behind is not known yet.
+  if (record.settling > 0 || record.statusDigest === undefined) return 'all'
+  if (record.statusDigest === frame.statusDigest) return 'none'
+  return record.statusDigest === frame.statusBase ? 'changes' : 'all'
+}
+
+const hello = (s: ServerState, frame: Extract<DeviceFrame, { t: 'hello' }>): void => {
+  const { record, announce, id } = s.deps
+  const sameRun = record.run === frame.run
+  if (sameRun && frame.seq <= record.seq) {
+    hangUp(s, 'a newer connection of this device is there')
+    return
+  }
+  if (!sameRun) {
+    record.statusSeq = 0
+    record.eventCursor = 0
+    record.dropped = 0
+  }
+  record.run = frame.run
+  record.seq = frame.seq
+  record.bootID = frame.bootID
+  record.session = id
+  record.held = frame.head
+  record.heardMs = s.nowMs
+  s.phase = 'open'
+  emit(s, { do: 'greeted' })
+  if (frame.head) emit(s, { do: 'applied', epoch: frame.head.epoch, generation: frame.head.generation })
+  const announcement = announce(frame.run)
+  s.keepaliveMs = announcement.keepaliveMs
+  const need = needStatus(record, frame)
+  if (need === 'all') record.statusDigest = undefined
+  send(s, { t: 'welcome', v: 1, ...announcement, head: headToOffer(s) ?? null, needStatus: need })
+}
+
+const fetch = (s: ServerState, frame: Extract<DeviceFrame, { t: 'fetch' }>): void => {
+  const { desk, record, codec } = s.deps
+  const patch = desk.patch(record.device, frame.sha256, frame.base)
+  if (!patch) {
+    send(s, { t: 'missing', sha256: frame.sha256 })
+    if (s.offered?.head.sha256 === frame.sha256) s.offered = undefined
+    offer(s)
+    return
+  }
+  // Asked for a part of the same patch it goes on; of another one, or of none, it begins anew.
+  const { bytes, base, tag } = patch
+  const from = frame.tag === tag && frame.base === base && frame.offset < bytes.length ? frame.offset : 0
+  const to = Math.min(bytes.length, from + frame.bytes)
+  for (let offset = from; offset < to; offset += CHUNK_BYTES_MAX) {
+    const data = codec.toBase64(bytes.subarray(offset, Math.min(to, offset + CHUNK_BYTES_MAX)))
+    send(s, { t: 'document', sha256: frame.sha256, base, tag, offset, size: bytes.length, data })
+  }
+}
+
+const applied = (s: ServerState, frame: Extract<DeviceFrame, { t: 'applied' }>): void => {
+  const { desk, record } = s.deps
+  const sent = s.lastSent?.epoch === frame.epoch && s.lastSent.generation === frame.generation ? s.lastSent.sha256 : undefined
+  const sha256 = sent ?? desk.digestOf(record.device, frame.generation) ?? ''
+  record.held = { epoch: frame.epoch, generation: frame.generation, sha256 }
+  if (s.offered && s.offered.head.generation <= frame.generation) s.offered = undefined
+  s.renewing = false
+  emit(s, { do: 'applied', epoch: frame.epoch, generation: frame.generation })
+  offer(s)
+}
+
+const refused = (s: ServerState, frame: Extract<DeviceFrame, { t: 'refused' }>): void => {
+  emit(s, { do: 'refused', why: frame.why, message: frame.message })
+  if (s.offered?.head.generation !== frame.generation) return
+  s.offered = undefined
+  if (frame.why !== 'older') return
+  s.renewing = true
+  s.offerAtMs = s.nowMs + REFUSED_RETRY_MS
+}
+
+const status = (s: ServerState, frame: Extract<DeviceFrame, { t: 'status' }>): void => {
+  const { record } = s.deps
+  if (s.status) {
+    hangUp(s, 'the device sent status before the last was acknowledged')
+    return
+  }
+  if (frame.seq <= record.statusSeq) return
+  record.statusSeq = frame.seq
+  record.settling++
+  s.status = { seq: frame.seq, digest: frame.digest }
+  emit(s, { do: 'status', items: frame.items, whole: frame.whole })
+}
+
+const statusDone = (s: ServerState, ok: boolean): void => {
+  const { record } = s.deps
+  const { status: pending } = s
+  if (!pending) return
+  s.status = undefined
+  record.settling--
+  if (isCurrent(s)) record.statusDigest = ok ? pending.digest : undefined
+  if (s.phase !== 'open') return
+  if (ok) send(s, { t: 'statusAck', seq: pending.seq })
+  else s.needStatusAtMs = s.nowMs + REPORT_RETRY_MS
+}
+
+const events = (s: ServerState, frame: Extract<DeviceFrame, { t: 'events' }>): void => {
+  const { record } = s.deps
+  if (s.events || s.eventsAckAtMs !== undefined) {
+    hangUp(s, 'the device sent events before the last were acknowledged')
+    return
+  }
+  const items = frame.items.filter((event, i) => event.cursor > Math.max(record.eventCursor, frame.items[i - 1]?.cursor ?? 0))
+  const cursor = items.at(-1)?.cursor ?? record.eventCursor
+  const dropped = Math.max(0, frame.dropped - record.dropped)
+  if (items.length === 0 && dropped === 0) {
+    send(s, { t: 'eventsAck', cursor })
+    return
+  }
+  s.events = { cursor, dropped: frame.dropped }
+  emit(s, { do: 'events', items, dropped })
+}
+
+const eventsDone = (s: ServerState, ok: boolean): void => {
+  const { record } = s.deps
+  const { events: pending } = s
+  if (!pending) return
+  s.events = undefined
+  if (ok && isCurrent(s)) {
+    record.eventCursor = Math.max(record.eventCursor, pending.cursor)
+    record.dropped = Math.max(record.dropped, pending.dropped)
+  }
+  if (s.phase !== 'open') return
+  if (ok) send(s, { t: 'eventsAck', cursor: pending.cursor })
+  else s.eventsAckAtMs = s.nowMs + REPORT_RETRY_MS
+}
+
+const muxIn = (s: ServerState, frame: StreamFrame): void => muxFrame(s.mux, frame, s.deps.codec, toOut(s))
+
+/** What each frame does on an open connection. */
+const READERS: { readonly [T in DeviceFrame['t']]: (s: ServerState, frame: Extract<DeviceFrame, { readonly t: T }>) => void } = {
+  hello: s => hangUp(s, 'the device said hello twice'),
+  fetch,
+  applied,
+  refused,
+  status,
+  events,
+  ping: (s, frame) => send(s, { t: 'pong', n: frame.n }),
+  data: muxIn,
+  credit: muxIn,
+  end: muxIn,
+}
+
+const frameIn = (s: ServerState, text: string): void => {
+  if (s.phase === 'closed') return
+  const parsed = parseDeviceFrame(text)
+  if ('error' in parsed) {
+    hangUp(s, parsed.error)
+    return
+  }
+  const { frame } = parsed
+  s.heardMs = s.nowMs
+  if (s.phase === 'open') {
+    if (isCurrent(s)) s.deps.record.heardMs = s.nowMs
+    ;(READERS[frame.t] as (s: ServerState, frame: DeviceFrame) => void)(s, frame)
+  } else if (frame.t === 'hello') hello(s, frame)
+  else hangUp(s, `the device said ${frame.t} before hello`)
+}
+
+const resume = (s: ServerState): void => {
+  const { desk, record } = s.deps
+  if (s.phase !== 'open' || !record.held) return
+  const { head } = desk.resume(record.device, record.held)
+  if (!head) return
+  s.lastSent = head
+  s.offered = { head, atMs: s.nowMs }
+  send(s, { t: 'head', head })
+}
+
+const INPUTS: { readonly [I in ServerInput['in']]: (s: ServerState, input: Extract<ServerInput, { readonly in: I }>) => void } = {
+  frame: (s, input) => frameIn(s, input.text),
+  closed: (s, input) => lost(s, input.reason),
+  wake: () => {},
+  changed(s) {
+    if (s.phase === 'open') offer(s)
+  },
+  resume,
+  statusDone: (s, input) => statusDone(s, input.ok),
+  eventsDone: (s, input) => eventsDone(s, input.ok),
+  openStream: (s, input) => emit(s, { do: 'opened', id: s.phase === 'open' ? muxOpen(s.mux, input.request, toOut(s)) : undefined }),
+  write(s, input) {
+    if (muxWrite(s.mux, input.id, input.data, input.channel, s.deps.codec, toOut(s))) emit(s, { do: 'writable', id: input.id })
+  },
+  consumed: (s, input) => muxConsumed(s.mux, input.id, input.data, toOut(s)),
+  end: (s, input) => muxEnd(s.mux, input.id, input.error, s.deps.codec, toOut(s)),
+  stop: (s, input) => hangUp(s, input.reason),
+}
+
+/** A device pings within the announced silence; two of them and the time of an answer may pass. */
+const silentAtMs = (s: ServerState): number => s.heardMs + 2 * s.keepaliveMs + PONG_TIMEOUT_MS
+
+const progress = (s: ServerState): void => {
+  if (s.phase === 'greeting' && s.nowMs >= s.greetUntilMs) hangUp(s, 'the device did not say hello in time')
+  if (s.phase !== 'open') return
+  if (s.nowMs >= silentAtMs(s)) hangUp(s, 'the device has been silent for too long')
+  else {
+    if (s.offerAtMs !== undefined && s.nowMs >= s.offerAtMs) offer(s)
+    if (s.needStatusAtMs !== undefined && s.nowMs >= s.needStatusAtMs) {
+      s.needStatusAtMs = undefined
+      send(s, { t: 'needStatus' })
+    }
+    if (s.eventsAckAtMs !== undefined && s.nowMs >= s.eventsAckAtMs) {
+      s.eventsAckAtMs = undefined
+      send(s, { t: 'eventsAck', cursor: s.deps.record.eventCursor })
+    }
+  }
+}
+
+const take = <I extends ServerInput['in']>(s: ServerState, input: Extract<ServerInput, { readonly in: I }>): void =>
+  INPUTS[input.in as I](s, input)
+
+/** One step; the outputs are to be carried out in order. */
+export const stepServer = (s: ServerState, input: ServerInput, nowMs: number): readonly ServerOutput[] => {
+  s.nowMs = nowMs
+  s.out = []
+  take(s, input)
+  progress(s)
+  const { out } = s
+  s.out = []
+  return out
+}
+
+/** When the machine must be stepped with 'wake' at the latest; undefined: it is closed. */
+export const wakeServerAtMs = (s: ServerState): number | undefined => {
+  if (s.phase === 'closed') return undefined
+  if (s.phase === 'greeting') return s.greetUntilMs
+  return Math.min(...[silentAtMs(s), s.offerAtMs, s.needStatusAtMs, s.eventsAckAtMs].filter(ms => ms !== undefined))
+}
