@@ -9,7 +9,7 @@ import type { Condition, IntOrString, KubeObject, LabelSelector, ObjectMeta } fr
 import { validateObjectMeta, validateObjectMetaUpdate } from './meta-validation.ts'
 import { dns1123Subdomain } from './names.ts'
 import type { PodTemplateSpec } from './pod.ts'
-import { setPodSpecDefaults } from './pod-defaults.ts'
+import { setTemplateDefaults } from './pod-defaults.ts'
 import { AGE_COLUMN, ageOf, column, containersAndImages, NAME_COLUMN, wideColumn } from './printing.ts'
 import { labelSelectorText, selectorOf, selectorText } from './selector.ts'
 import { validateCounts, validateWorkload } from './workload-validation.ts'
@@ -61,7 +61,7 @@ const setDeploymentDefaults = (deployment: Deployment): void => {
   }
   spec.revisionHistoryLimit ??= 10
   spec.progressDeadlineSeconds ??= 600
-  if (spec.template?.spec) setPodSpecDefaults(spec.template.spec)
+  setTemplateDefaults(spec.template)
   deployment.status ??= {}
 }
 
@@ -133,7 +133,7 @@ export const deploymentKind: Kind = {
   scale: {
     specReplicas: 'spec.replicas',
     statusReplicas: 'status.replicas',
-    selector: object => selectorText(selectorOf(asDeployment(object).spec.selector)),
+    selector: object => selectorText(selectorOf(asDeployment(object).spec.selector ?? {})),
   },
   setDefaults: object => setDeploymentDefaults(asDeployment(object)),
   prepareCreate: object => {

@@ -86,8 +86,11 @@ export const validateObjectMeta = (meta: ObjectMeta, namespaced: boolean, nameRu
   return [...causes, ...validateNamespace(meta.namespace, namespaced, `${path}.namespace`), ...validateParts(meta, path)]
 }
 
-/** Metadata of a pod template: no name is needed, labels and annotations must be spelled well. */
-export const validateTemplateMeta = (meta: ObjectMeta | undefined, path: string): Cause[] => (meta ? validateParts(meta, path) : [])
+/** Metadata of a pod template at `path`: only labels and annotations count. Upstream's paths leave `metadata` out. */
+export const validateTemplateMeta = (meta: ObjectMeta | undefined, path: string): Cause[] => [
+  ...validateLabels(meta?.labels, `${path}.labels`),
+  ...validateAnnotations(meta?.annotations ?? {}, `${path}.annotations`),
+]
 
 const FIXED = ['name', 'namespace', 'uid', 'creationTimestamp', 'deletionTimestamp', 'deletionGracePeriodSeconds'] as const
 

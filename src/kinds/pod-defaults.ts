@@ -2,7 +2,7 @@
 // not-ready and unreachable nodes. Upstream adds them at admission, and they evict pods from a node that is only silent; here losing
 // contact never moves work unless the workload says so (invariant 1, calm).
 
-import type { Container, LifecycleHandler, Pod, PodSpec, Probe, Volume } from './pod.ts'
+import type { Container, LifecycleHandler, Pod, PodSpec, PodTemplateSpec, Probe, Volume } from './pod.ts'
 import { allContainers } from './pod-lookup.ts'
 
 const DEFAULT_MODE = 420
@@ -106,6 +106,13 @@ export const setPodSpecDefaults = (spec: PodSpec): void => {
   else if (spec.serviceAccount) spec.serviceAccountName = spec.serviceAccount
   for (const container of allContainers(spec)) setContainerDefaults(container)
   for (const volume of spec.volumes ?? []) setVolumeDefaults(volume)
+}
+
+/** Defaults of a workload's template, where it has one. */
+export const setTemplateDefaults = (template: PodTemplateSpec | undefined): void => {
+  if (!template) return
+  template.spec ??= { containers: [] }
+  setPodSpecDefaults(template.spec)
 }
 
 /** Defaults of a Pod: a template's, and those that upstream leaves to the pod itself so that templates stay as they were written. */

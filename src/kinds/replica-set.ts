@@ -7,7 +7,7 @@ import type { Condition, KubeObject, LabelSelector, ObjectMeta } from './meta.ts
 import { validateObjectMeta, validateObjectMetaUpdate } from './meta-validation.ts'
 import { dns1123Subdomain } from './names.ts'
 import type { PodTemplateSpec } from './pod.ts'
-import { setPodSpecDefaults } from './pod-defaults.ts'
+import { setTemplateDefaults } from './pod-defaults.ts'
 import { AGE_COLUMN, ageOf, column, containersAndImages, NAME_COLUMN, wideColumn } from './printing.ts'
 import { labelSelectorText, selectorOf, selectorText } from './selector.ts'
 import { validateCounts, validateWorkload } from './workload-validation.ts'
@@ -43,7 +43,7 @@ const asReplicaSet = (object: KubeObject): ReplicaSet => object as unknown as Re
 const setReplicaSetDefaults = (set: ReplicaSet): void => {
   set.spec ??= {} as ReplicaSetSpec
   set.spec.replicas ??= 1
-  if (set.spec.template?.spec) setPodSpecDefaults(set.spec.template.spec)
+  setTemplateDefaults(set.spec.template)
   set.status ??= { replicas: 0 }
 }
 
@@ -72,7 +72,7 @@ export const replicaSetKind: Kind = {
   scale: {
     specReplicas: 'spec.replicas',
     statusReplicas: 'status.replicas',
-    selector: object => selectorText(selectorOf(asReplicaSet(object).spec.selector)),
+    selector: object => selectorText(selectorOf(asReplicaSet(object).spec.selector ?? {})),
   },
   setDefaults: object => setReplicaSetDefaults(asReplicaSet(object)),
   prepareCreate: object => {

@@ -13,7 +13,7 @@ export interface SchemaCheck {
   readonly errors: readonly string[]
   /** Paths of fields the schema does not know: `spec.containers[0].imagee`. */
   readonly unknown: readonly string[]
-  /** A copy that shares nothing with the input. */
+  /** A copy that shares nothing with the input; `metadata` is there, and so are required scalars, with their zero values. */
   readonly pruned: Record<string, unknown>
 }
 
@@ -161,11 +161,22 @@ const checkMap = (walk: Walk, value: unknown, shape: Shape, place: Place): unkno
   return copy
 }
 
+/** Scalars that Go writes even when nobody set them: `name: ""` of a container. */
+const zeroFields = (ref: string): Record<string, unknown> => {
+  const zeros: Record<string, unknown> = {}
+  for (const field of definition(ref)?.fields.values() ?? []) {
+    if (field.required && ZEROED.has(field.type)) zeros[field.name] = zeroOf(field)
+  }
+  return zeros
+}
+
+const ZEROED: ReadonlySet<Shape['type']> = new Set(['string', 'boolean', 'int32', 'int64', 'double'])
+
 const checkObject = (walk: Walk, value: unknown, ref: string, place: Place): unknown => {
   if (!isObject(value)) return wrongType(walk, value, place, goName(ref))
   const fields = definition(ref)?.fields
   const struct = shortName(ref)
-  const copy: Record<string, unknown> = {}
+  const copy: Record<string, unknown> = zeroFields(ref)
   for (const [key, item] of Object.entries(value)) {
     const path = place.path === '' ? key : `${place.path}.${key}`
     const field = fields?.get(key)
@@ -217,7 +228,9 @@ const check = (walk: Walk, value: unknown, shape: Shape, place: Place): unknown 
 export const checkSchema = (value: unknown, name: string): SchemaCheck => {
   const walk: Walk = { errors: [], unknown: [] }
   const copy = check(walk, value, { type: 'object', ref: name }, { path: '', goPath: '', struct: '', depth: 0 })
-  return { ...walk, pruned: isObject(copy) ? copy : {} }
+  const pruned = isObject(copy) ? copy : {}
+  if (definition(name)?.fields.has('metadata')) pruned['metadata'] ??= {}
+  return { ...walk, pruned }
 }
 
 /** The message of a strict decoding failure, undefined without unknown fields. */

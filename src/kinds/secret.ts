@@ -21,9 +21,8 @@ const asSecret = (object: KubeObject): Secret => object as unknown as Secret
 const setSecretDefaults = (secret: Secret): void => {
   secret.type ||= 'Opaque'
   if (!secret.stringData) return
-  const merged: Record<string, string> = { ...secret.data }
-  for (const [key, value] of Object.entries(secret.stringData)) merged[key] = base64Of(value)
-  secret.data = merged
+  const encoded = Object.entries(secret.stringData).map(([key, value]) => [key, base64Of(value)] as const)
+  secret.data = { ...secret.data, ...Object.fromEntries(encoded) }
   delete secret.stringData
 }
 
@@ -49,18 +48,20 @@ const needKeys = (secret: Secret, keys: readonly string[]): Cause[] =>
   keys.filter(key => secret.data?.[key] === undefined).map(key => required(`data[${key}]`))
 
 /** What each built-in type of secret must hold. */
-const TYPE_RULES: Readonly<Record<string, (secret: Secret) => Cause[]>> = {
-  'kubernetes.io/service-account-token': secret =>
-    secret.metadata.annotations?.[SERVICE_ACCOUNT_NAME] ? [] : [required(`metadata.annotations[${SERVICE_ACCOUNT_NAME}]`)],
-  'kubernetes.io/dockercfg': secret => jsonKey(secret, '.dockercfg'),
-  'kubernetes.io/dockerconfigjson': secret => jsonKey(secret, '.dockerconfigjson'),
-  'kubernetes.io/basic-auth': secret => {
-    const missing = needKeys(secret, ['username', 'password'])
-    return missing.length === 2 ? missing : []
-  },
-  'kubernetes.io/ssh-auth': secret => (secret.data?.['ssh-privatekey'] ? [] : [required('data[ssh-privatekey]')]),
-  'kubernetes.io/tls': secret => needKeys(secret, ['tls.crt', 'tls.key']),
-}
+const TYPE_RULES: ReadonlyMap<string, (secret: Secret) => Cause[]> = new Map(
+  Object.entries({
+    'kubernetes.io/service-account-token': (secret: Secret) =>
+      secret.metadata.annotations?.[SERVICE_ACCOUNT_NAME] ? [] : [required(`metadata.annotations[${SERVICE_ACCOUNT_NAME}]`)],
+    'kubernetes.io/dockercfg': (secret: Secret) => jsonKey(secret, '.dockercfg'),
+    'kubernetes.io/dockerconfigjson': (secret: Secret) => jsonKey(secret, '.dockerconfigjson'),
+    'kubernetes.io/basic-auth': (secret: Secret) => {
+      const missing = needKeys(secret, ['username', 'password'])
+      return missing.length === 2 ? missing : []
+    },
+    'kubernetes.io/ssh-auth': (secret: Secret) => (secret.data?.['ssh-privatekey'] ? [] : [required('data[ssh-privatekey]')]),
+    'kubernetes.io/tls': (secret: Secret) => needKeys(secret, ['tls.crt', 'tls.key']),
+  }),
+)
 
 const validateSecret = (secret: Secret): Cause[] => {
   const causes: Cause[] = []
@@ -70,7 +71,7 @@ const validateSecret = (secret: Secret): Cause[] => {
     sizeBytes += base64Size(value)
   }
   if (sizeBytes > CONFIG_BYTES_MAX) causes.push(tooLong('data', CONFIG_BYTES_MAX))
-  return [...causes, ...(TYPE_RULES[secret.type ?? '']?.(secret) ?? [])]
+  return [...causes, ...(TYPE_RULES.get(secret.type ?? '')?.(secret) ?? [])]
 }
 
 export const secretKind: Kind = {

@@ -54,7 +54,14 @@ export const matchesRequirement = (requirement: Requirement, labels: Labels): bo
 
 export const matchesSelector = (selector: Selector, labels: Labels): boolean => selector.every(each => matchesRequirement(each, labels))
 
-const OPERATORS: Readonly<Record<string, Operator>> = { In: 'in', NotIn: 'notin', Exists: 'exists', DoesNotExist: '!', Gt: '>', Lt: '<' }
+const OPERATORS: ReadonlyMap<string, Operator> = new Map([
+  ['In', 'in'],
+  ['NotIn', 'notin'],
+  ['Exists', 'exists'],
+  ['DoesNotExist', '!'],
+  ['Gt', '>'],
+  ['Lt', '<'],
+])
 
 const byKey = (a: Requirement, b: Requirement): number => (a.key < b.key ? -1 : a.key > b.key ? 1 : 0)
 
@@ -62,7 +69,7 @@ const byKey = (a: Requirement, b: Requirement): number => (a.key < b.key ? -1 : 
 export const selectorOf = (selector: ReadonlySelector): Selector => {
   const equal = Object.entries(selector.matchLabels ?? {}).map(([key, value]): Requirement => ({ key, operator: '=', values: [value] }))
   const set = (selector.matchExpressions ?? []).map((each): Requirement => {
-    const operator = OPERATORS[each.operator]
+    const operator = OPERATORS.get(each.operator)
     return operator ? { key: each.key, operator, values: [...new Set(each.values)].sort() } : { key: each.key, operator: 'in', values: [] }
   })
   return [...equal, ...set].sort(byKey)

@@ -14,7 +14,7 @@ const validateTemplate = (template: PodTemplateSpec, selector: LabelSelector | u
   if (selector && !isEmptySelector(selector) && !matchesLabels(selector, labels)) {
     causes.push(invalid(`${path}.metadata.labels`, labels ?? null, '`selector` does not match template `labels`'))
   }
-  causes.push(...validateTemplateMeta(template.metadata, `${path}.metadata`), ...validatePodSpec(template.spec, `${path}.spec`))
+  causes.push(...validateTemplateMeta(template.metadata, path), ...validatePodSpec(template.spec, `${path}.spec`))
   if (template.spec.restartPolicy !== 'Always') {
     causes.push(notSupported(`${path}.spec.restartPolicy`, template.spec.restartPolicy ?? '', ['Always']))
   }
@@ -39,7 +39,7 @@ export const validateWorkload = (spec: Workload): Cause[] => {
     causes.push(...validateLabelSelector(spec.selector, 'spec.selector'))
     if (isEmptySelector(spec.selector)) causes.push(invalid('spec.selector', spec.selector, 'empty selector is invalid for deployment'))
   }
-  if (!spec.template?.spec) causes.push(required('spec.template'))
+  if (!spec.template) causes.push(required('spec.template'))
   else causes.push(...validateTemplate(spec.template, spec.selector, 'spec.template'))
   return causes
 }
