@@ -1,6 +1,6 @@
 // One SQLite connection as promises. Source: npm sqlite3 (each call runs on a pool thread; calls of one connection run in order).
 
-import { open } from 'node:fs/promises'
+import { access, constants, open } from 'node:fs/promises'
 import sqlite3 from 'sqlite3'
 
 /** An SQLite error: `code` is its name, such as SQLITE_FULL. */
@@ -67,9 +67,22 @@ const wrap = (connection: sqlite3.Database): Database => {
   }
 }
 
+/**
+ * Makes an empty file for its owner alone, or checks that the one there may be read and written. Never opens an existing file: closing any
+ * descriptor of a file drops this process's POSIX locks on it, SQLite's among them.
+ */
+const createFile = async (file: string): Promise<void> => {
+  try {
+    await (await open(file, 'wx', 0o600)).close()
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
+    await access(file, constants.R_OK | constants.W_OK)
+  }
+}
+
 /** Opens or creates (for its owner alone) a database file; opening neither reads nor locks it. */
 export const openDatabase = async (file: string, mode: 'create' | 'readonly' = 'create'): Promise<Database> => {
-  if (mode === 'create') await (await open(file, 'a', 0o600)).close()
+  if (mode === 'create') await createFile(file)
   const flags = mode === 'create' ? sqlite3.OPEN_READWRITE | sqlite3.OPEN_CREATE : sqlite3.OPEN_READONLY
   let opened: sqlite3.Database | undefined
   await promised(done => {

@@ -32,16 +32,25 @@ export interface StoreEvent {
   readonly revision: number
   readonly value: Buffer
   readonly object: KubeObject
-  /** The object before this change; undefined for ADDED. Filtered watches need it to turn MODIFIED into ADDED or DELETED. */
+  /**
+   * The object before this change; undefined for ADDED. Filtered watches need it to turn MODIFIED into ADDED or DELETED. Also undefined for a
+   * MODIFIED or DELETED event of before the last start whose predecessor has left the log: then the watcher may or may not have had the object.
+   */
   readonly previous: Entry | undefined
 }
 
 export interface WatchOptions {
   /** Keys that start with this. */
   readonly prefix: string
-  /** Deliver every event with a revision above this one. Older than the window: `watch` throws Expired (410). In the future: BadRequest-free, it waits. */
+  /**
+   * Deliver every event with a revision above this one; those that are past already are delivered before `watch` returns. Older than the
+   * window, or handed out for lazy writes that a crash lost: `watch` throws Expired (410). In the future: it waits.
+   */
   readonly fromRevision: number
-  /** Gets events in revision order, at most once each, in batches; called synchronously after the commit. Must not throw. */
+  /**
+   * Gets events in revision order, at most once each, in batches; called synchronously after the commit. May write and watch. Must not throw:
+   * a watch whose callback threw is logged and closed as 'slow', since it may have lost events.
+   */
   readonly onEvents: (events: readonly StoreEvent[]) => void
   /** Called once when the watcher fell too far behind (`pending()` above the bound) or the store closes; the watch is over. */
   readonly onClose: (reason: 'slow' | 'closed') => void
@@ -55,7 +64,10 @@ export interface ListOptions {
   readonly limit?: number
   /** Continue after this key (exclusive). */
   readonly after?: string
-  /** The state as of this revision; absent = now. Older than the window: throws Expired (410); in the future: throws Timeout-class error. */
+  /**
+   * The state as of this revision; absent = now. Older than the window, or than the last start: throws Expired (410). In the future: throws
+   * Timeout with the cause ResourceVersionTooLarge.
+   */
   readonly atRevision?: number
 }
 
@@ -92,7 +104,10 @@ export interface Store {
   list(options: ListOptions): ListResult
   /** Number of committed keys under a prefix, without building a list. */
   count(prefix: string): number
-  /** Throws the ApiError of the failed precondition synchronously (inside the returned promise); settles when the write is durable (lazy: visible). */
+  /**
+   * Rejects with the ApiError of the failed precondition (checked during the call); settles when the write is durable (lazy: visible). Also:
+   * RequestEntityTooLarge, TooManyRequests, and ServiceUnavailable with a hint when the commit failed: then nothing of it holds.
+   */
   write(write: Write): Promise<Entry>
   watch(options: WatchOptions): { close(): void }
   /** Settles when everything written so far, lazy writes included, is on disk. */
