@@ -6,9 +6,6 @@ import { deepCopy } from '../../../src/base/json.ts'
 import type { KubeObject } from '../../../src/kinds/meta.ts'
 import type { Container, Pod, PodSpec, PodStatus } from '../../../src/kinds/pod.ts'
 import { podKind } from '../../../src/kinds/pod-kind.ts'
-import { podRequests, qosClassOf } from '../../../src/kinds/pod-lookup.ts'
-
-const NOW = Date.parse('2026-11-22T12:00:00Z')
 
 const podOf = (spec: Partial<PodSpec>, status?: PodStatus): Pod => {
   const pod: Pod = {
@@ -308,70 +305,6 @@ t.test('a container that ended for good does not run again in a status', t => {
   t.end()
 })
 
-const cells = (pod: Pod): unknown[] => podKind.row(pod as unknown as KubeObject, NOW)
-const state = (name: string, extra: object): NonNullable<PodStatus['containerStatuses']>[number] => ({
-  name,
-  ready: false,
-  restartCount: 0,
-  image: '',
-  imageID: '',
-  ...extra,
-})
-
-t.test('the status column tells the most telling reason', t => {
-  const waiting = (reason: string): PodStatus => ({ phase: 'Pending', containerStatuses: [state('a', { state: { waiting: { reason } } })] })
-  const ended = (terminated: object): PodStatus => ({ phase: 'Succeeded', containerStatuses: [state('a', { state: { terminated } })] })
-  const reason = (status: PodStatus, spec: Partial<PodSpec> = {}): unknown => cells(podOf(spec, status))[2]
-  const init = { initContainers: [{ name: 'i', image: 'x' }] }
-  t.equal(reason({ phase: 'Pending' }), 'Pending')
-  t.equal(reason(waiting('ContainerCreating')), 'ContainerCreating')
-  t.equal(reason(waiting('CrashLoopBackOff')), 'CrashLoopBackOff')
-  t.equal(reason(ended({ exitCode: 0, reason: 'Completed' })), 'Completed')
-  t.equal(reason(ended({ exitCode: 137, reason: 'OOMKilled' })), 'OOMKilled')
-  t.equal(reason(ended({ exitCode: 3 })), 'ExitCode:3')
-  t.equal(reason(ended({ exitCode: 137, signal: 9 })), 'Signal:9')
-  t.equal(reason({ phase: 'Pending', initContainerStatuses: [state('i', { state: { running: {} } })] }, init), 'Init:0/1')
-  t.equal(
-    reason({ phase: 'Pending', initContainerStatuses: [state('i', { state: { terminated: { exitCode: 1, reason: 'Error' } } })] }, init),
-    'Init:Error',
-  )
-  t.equal(
-    reason({ phase: 'Pending', initContainerStatuses: [state('i', { state: { waiting: { reason: 'CrashLoopBackOff' } } })] }, init),
-    'Init:CrashLoopBackOff',
-  )
-  t.equal(reason({ phase: 'Failed', reason: 'Evicted' }), 'Evicted')
-  t.equal(
-    reason({ phase: 'Pending', conditions: [{ type: 'PodScheduled', status: 'False', reason: 'SchedulingGated' }] }),
-    'SchedulingGated',
-  )
-  const going = podOf({}, { phase: 'Running' })
-  going.metadata.deletionTimestamp = '2026-11-22T11:59:00Z'
-  t.equal(cells(going)[2], 'Terminating')
-  t.end()
-})
-
-t.test('ready, restarts, age and the wide columns', t => {
-  const pod = podOf(
-    { nodeName: 'n1', readinessGates: [{ conditionType: 'x' }] },
-    {
-      phase: 'Running',
-      podIP: '10.0.0.5',
-      conditions: [{ type: 'x', status: 'True' }],
-      containerStatuses: [
-        state('a', {
-          ready: true,
-          restartCount: 2,
-          state: { running: {} },
-          lastState: { terminated: { exitCode: 1, finishedAt: '2026-11-22T11:55:00Z' } },
-        }),
-      ],
-    },
-  )
-  t.strictSame(cells(pod), ['web', '1/1', 'Running', '2 (5m ago)', '10m', '10.0.0.5', 'n1', '<none>', '1/1'])
-  t.strictSame(cells(podOf({})).slice(1, 4), ['0/1', 'Pending', '0'])
-  t.end()
-})
-
 t.test('grace is none for pods that no device runs or that have ended', t => {
   const grace = (spec: Partial<PodSpec>, status?: PodStatus) => podKind.graceSeconds?.(podOf(spec, status) as unknown as KubeObject)
   t.equal(grace({}), 0)
@@ -379,29 +312,5 @@ t.test('grace is none for pods that no device runs or that have ended', t => {
   t.equal(grace({ nodeName: 'n', terminationGracePeriodSeconds: 5 }), 5)
   t.equal(grace({ nodeName: 'n', terminationGracePeriodSeconds: -5 }), 1)
   t.equal(grace({ nodeName: 'n' }, { phase: 'Succeeded' }), 0)
-  t.end()
-})
-
-t.test('requests add up as the scheduler counts them', t => {
-  const of = (cpu: string, memory = '1Mi'): Container['resources'] => ({ requests: { cpu, memory } })
-  const spec: PodSpec = {
-    initContainers: [
-      { name: 'side', restartPolicy: 'Always', resources: of('100m') ?? {} },
-      { name: 'init', resources: of('1', '1Ki') ?? {} },
-    ],
-    containers: [
-      { name: 'a', resources: of('200m') ?? {} },
-      { name: 'b', resources: of('300m') ?? {} },
-    ],
-  }
-  t.strictSame(podRequests(spec), { cpu: 1100, memory: 3 * 1024 * 1024 })
-  t.equal(qosClassOf(spec), 'Burstable')
-  t.equal(qosClassOf({ containers: [{ name: 'a' }] }), 'BestEffort')
-  t.equal(
-    qosClassOf({
-      containers: [{ name: 'a', resources: { limits: { cpu: '1', memory: '1Gi' }, requests: { cpu: '1000m', memory: '1Gi' } } }],
-    }),
-    'Guaranteed',
-  )
   t.end()
 })
