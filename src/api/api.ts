@@ -18,6 +18,8 @@ export interface WriteOptions {
   readonly fieldValidation?: 'Strict' | 'Warn' | 'Ignore'
   /** Collects `Warning` header texts. */
   readonly warnings?: string[]
+  /** Reconstructible: answered when visible, on disk later (status that a device reports). */
+  readonly lazy?: boolean
 }
 
 export interface DeleteOptions extends WriteOptions {
@@ -33,7 +35,8 @@ export interface Target {
   readonly kind: Kind
   readonly namespace: string
   readonly name: string
-  readonly subresource?: 'status' | 'scale'
+  /** `finalize` is PUT namespaces/finalize: takes spec.finalizers of the body. */
+  readonly subresource?: 'status' | 'scale' | 'finalize'
 }
 
 export interface Verbs {
@@ -65,3 +68,7 @@ export interface ApiDeps {
   /** Named checks of /readyz and /livez: a text when not ok. */
   readonly checks: Readonly<Record<string, () => string | undefined>>
 }
+
+export { type Api, createApi, type ExtraRoute } from './handler.ts'
+export { type ApiRequest, type ApiResponse, jsonResponse, type Sink, type StreamBody, textResponse } from './message.ts'
+export { createVerbs, type LocalVerbs } from './verbs.ts'

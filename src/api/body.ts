@@ -1,0 +1,89 @@
+// Bytes of a request body to a JSON value: JSON or YAML 1.1 (as kubectl reads it), bounded in depth, duplicate keys found.
+
+import { parse as parseYaml, type Tags } from 'yaml'
+import { messageOf } from '../base/errors.ts'
+import { jsonDepthWithin } from '../base/json.ts'
+import { duplicateKeys } from './duplicate-key.ts'
+import { BODY_DEPTH_MAX, YAML_ALIASES_MAX } from './limits.ts'
+import { badRequest, unsupportedMediaType } from './refusal.ts'
+
+export interface Body {
+  readonly value: unknown
+  /** The text as sent, for error messages. */
+  readonly text: string
+  /** Paths of keys that came twice: `spec.replicas`. */
+  readonly duplicates: readonly string[]
+}
+
+const JSON_TYPES = new Set(['', 'application/json', 'text/json', '*/*'])
+const YAML_TYPES = new Set(['application/yaml', 'application/x-yaml', 'text/yaml'])
+export const ACCEPTED_TYPES = ['application/json', 'application/yaml'] as const
+
+/** Lower-case media type without parameters. */
+export const mediaType = (header: string | undefined): string => (header ?? '').split(';')[0]!.trim().toLowerCase()
+
+const HEX_LENGTH = 30
+
+/** The first bytes of a body nobody could read, as upstream shows them: JSON-like text as it is, the rest in hex. */
+const summary = (bytes: Buffer): string => {
+  if (bytes.length === 0) return '<empty>'
+  const head = bytes.subarray(0, HEX_LENGTH)
+  const text = bytes[0] === 0x7b ? head.toString() : head.toString('hex')
+  return bytes.length > HEX_LENGTH ? `${text} ...` : text
+}
+
+const unreadable = (bytes: Buffer, kind: string, why: string): Error =>
+  badRequest(
+    `the object provided is unrecognized (must be of type ${kind}): couldn't get version/kind; json parse error: ${why} (${summary(bytes)})`,
+  )
+
+/** Types of YAML 1.1 that JSON does not have stay the strings they were written as. */
+const jsonTagsOnly = (tags: Tags): Tags =>
+  tags.filter(tag => {
+    if (typeof tag === 'string') return !['timestamp', 'binary', 'set', 'omap', 'pairs', 'intTime', 'floatTime'].includes(tag)
+    const format = 'format' in tag ? tag.format : undefined
+    return format !== 'TIME' && !/(timestamp|binary|set|omap|pairs)$/.test(tag.tag)
+  })
+
+const readYaml = (text: string, bytes: Buffer, kind: string): Body => {
+  try {
+    const value: unknown = parseYaml(text, {
+      version: '1.1',
+      uniqueKeys: true,
+      maxAliasCount: YAML_ALIASES_MAX,
+      logLevel: 'error',
+      customTags: jsonTagsOnly,
+    })
+    // Through JSON: what YAML has and JSON has not (NaN, shared nodes, odd keys) is settled here.
+    return { value: JSON.parse(JSON.stringify(value ?? null)), text, duplicates: [] }
+  } catch (error) {
+    throw unreadable(bytes, kind, `error converting YAML to JSON: ${messageOf(error).split('\n')[0]}`)
+  }
+}
+
+const readJson = (text: string, bytes: Buffer, kind: string, findDuplicates: boolean): Body => {
+  if (!jsonDepthWithin(text, BODY_DEPTH_MAX)) throw unreadable(bytes, kind, 'exceeded max depth')
+  try {
+    return { value: JSON.parse(text), text, duplicates: findDuplicates ? duplicateKeys(text) : [] }
+  } catch (error) {
+    throw unreadable(bytes, kind, messageOf(error))
+  }
+}
+
+export interface ReadOptions {
+  readonly contentType: string | undefined
+  /** The kind the body should be, for messages. */
+  readonly kind: string
+  readonly findDuplicates: boolean
+  /** Further media types that carry JSON here, for example those of patches. */
+  readonly jsonTypes?: readonly string[]
+}
+
+/** Parses a body; 415 for media types other than JSON and YAML (protobuf too), 400 for text that does not parse. */
+export const readBody = (bytes: Buffer, options: ReadOptions): Body => {
+  const type = mediaType(options.contentType)
+  if (YAML_TYPES.has(type)) return readYaml(bytes.toString(), bytes, options.kind)
+  if (JSON_TYPES.has(type) || options.jsonTypes?.includes(type))
+    return readJson(bytes.toString(), bytes, options.kind, options.findDuplicates)
+  throw unsupportedMediaType(options.jsonTypes ?? ACCEPTED_TYPES)
+}

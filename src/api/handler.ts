@@ -1,0 +1,185 @@
+// Every request passes here: who is it, what does it name, may it pass now, what does it get. Without HTTP: `handle` takes and gives
+// values, so tests and the link need no port.
+
+import { ApiError, toStatus } from '../base/errors.ts'
+import type { Kind } from '../kinds/kind.ts'
+import { createNegotiator } from './accept.ts'
+import type { ApiDeps } from './api.ts'
+import { authorizePath } from './authority.ts'
+import { type Bookmarks, createBookmarks } from './bookmarks.ts'
+import type { Call, ResourceDeps } from './call.ts'
+import { createDiscovery, type Discovery } from './discovery.ts'
+import { healthResponse, isHealthPath } from './health.ts'
+import { LOG_STREAMS_MAX, REQUESTS_MAX, URL_LENGTH_MAX, WARNING_LENGTH_MAX, WARNINGS_MAX, WATCHES_MAX } from './limits.ts'
+import { type ApiRequest, type ApiResponse, jsonResponse, type StreamBody } from './message.ts'
+import { createOpenApi, type OpenApi } from './open-api.ts'
+import { indexKinds, parseResourcePath, type ResourcePath, segmentsOf } from './path.ts'
+import { methodNotAllowed, noResource, tooMany, unauthorized } from './refusal.ts'
+import { resourceResponse } from './resource.ts'
+import { bindResponse } from './subresource.ts'
+import type { LocalVerbs } from './verbs.ts'
+
+/** A path beside Kubernetes' own: joining, metrics, the dashboard. */
+export interface ExtraRoute {
+  readonly method: string
+  /** Exact path. */
+  readonly path: string
+  readonly handle: (request: ApiRequest) => Promise<ApiResponse>
+  /** True: no identity is asked for; the handler has its own proof. */
+  readonly anonymous?: boolean
+}
+
+export interface Api {
+  /** Answers one request; never rejects: errors become a Status. A streamed body must be run by the caller. */
+  handle(request: ApiRequest): Promise<ApiResponse>
+}
+
+interface State {
+  readonly deps: ResourceDeps
+  readonly kinds: ReturnType<typeof indexKinds>
+  readonly pods: Kind | undefined
+  readonly discovery: Discovery
+  readonly openApi: OpenApi
+  readonly routes: ReadonlyMap<string, ExtraRoute>
+  /** Requests in work; streams open, by what they carry. */
+  readonly open: { requests: number; watches: number; logs: number }
+}
+
+const headerOf = (value: string | string[] | undefined): string => (Array.isArray(value) ? value.join(',') : (value ?? ''))
+
+const versionResponse = ({ version }: ApiDeps): ApiResponse => {
+  const [major = '1', minor = '36'] = version.gitVersion.replace(/^v/, '').split('.')
+  return jsonResponse({ major, minor, ...version, gitTreeState: 'clean', goVersion: '', compiler: 'v8' })
+}
+
+/** POST namespaces/x/bindings, the older spelling of pods/x/binding. */
+const bindingPath = (state: State, segments: readonly string[]): ResourcePath | undefined => {
+  const [api, version, namespaces, namespace = '', bindings, ...rest] = segments
+  const matches = api === 'api' && version === 'v1' && namespaces === 'namespaces' && bindings === 'bindings' && rest.length === 0
+  return matches && state.pods ? { kind: state.pods, namespace, name: '', subresource: 'binding' } : undefined
+}
+
+const pathResponse = (state: State, request: ApiRequest, path: string, query: URLSearchParams): ApiResponse => {
+  const trimmed = path.length > 1 && path.endsWith('/') ? path.slice(0, -1) : path
+  if (request.method !== 'GET' && request.method !== 'HEAD') throw noResourceMethod(state, trimmed)
+  if (trimmed === '/version') return versionResponse(state.deps)
+  const { accept, 'if-none-match': ifNoneMatch, 'accept-encoding': encoding } = request.headers
+  const found =
+    state.discovery.find(trimmed, headerOf(accept), headerOf(ifNoneMatch)) ??
+    state.openApi.find(trimmed, { query, ifNoneMatch: headerOf(ifNoneMatch), gzip: headerOf(encoding).includes('gzip') })
+  if (found) return found
+  throw noResource()
+}
+
+/** 405 where GET would find something, else 404. */
+const noResourceMethod = (state: State, path: string): ApiError =>
+  path === '/version' || state.discovery.find(path, '', '') ? methodNotAllowed() : noResource()
+
+const answer = (state: State, request: ApiRequest): ApiResponse | Promise<ApiResponse> => {
+  if (request.url.length > URL_LENGTH_MAX) throw new ApiError('BadRequest', `the request URI is longer than ${URL_LENGTH_MAX} characters`)
+  const mark = request.url.indexOf('?')
+  const path = mark < 0 ? request.url : request.url.slice(0, mark)
+  const query = new URLSearchParams(mark < 0 ? '' : request.url.slice(mark + 1))
+  const route = state.routes.get(`${request.method} ${path}`)
+  if (route?.anonymous) return route.handle(request)
+  if (isHealthPath(path) && (request.method === 'GET' || request.method === 'HEAD')) return healthResponse(state.deps.checks, path, query)
+  const { identity } = request
+  if (!identity) throw unauthorized()
+  if (route) {
+    authorizePath(identity, request.method, path)
+    return route.handle(request)
+  }
+  const segments = segmentsOf(path)
+  if (!segments) throw noResource()
+  const resource = parseResourcePath(state.kinds, segments)
+  const call: Omit<Call, 'path'> = { deps: state.deps, request, identity, query, warnings: [] }
+  if (resource) return answerResource({ ...call, path: resource })
+  const binding = bindingPath(state, segments)
+  if (binding) {
+    if (request.method !== 'POST') throw methodNotAllowed()
+    return bindResponse({ ...call, path: binding })
+  }
+  authorizePath(identity, request.method, path)
+  return pathResponse(state, request, path, query)
+}
+
+const answerResource = async (call: Call): Promise<ApiResponse> => withWarnings(await resourceResponse(call), call.warnings)
+
+// biome-ignore lint/suspicious/noControlCharactersInRegex: control characters must not reach a header.
+const UNSAFE_IN_HEADER = /[\x00-\x1f\x7f-\uffff]/g
+
+const withWarnings = (response: ApiResponse, warnings: readonly string[]): ApiResponse => {
+  if (warnings.length === 0) return response
+  const texts = warnings.slice(0, WARNINGS_MAX).map(each => {
+    const text = each.slice(0, WARNING_LENGTH_MAX).replace(UNSAFE_IN_HEADER, '?').replace(/[\\"]/g, '\\$&')
+    return `299 - "${text}"`
+  })
+  return { ...response, headers: { ...response.headers, warning: texts } }
+}
+
+const refusal = (state: State, request: ApiRequest, error: unknown): ApiResponse => {
+  if (!(error instanceof ApiError))
+    state.deps.log.error('request failed', {
+      method: request.method,
+      path: request.url.split('?')[0]!,
+      error: error instanceof Error ? (error.stack ?? error.message) : String(error),
+    })
+  const status = toStatus(error)
+  const response = jsonResponse(status, status.code ?? 500)
+  const retryAfter = error instanceof ApiError ? error.details.retryAfterSeconds : undefined
+  const extra = {
+    ...(retryAfter === undefined ? {} : { 'retry-after': String(retryAfter) }),
+    ...(status.code === 401 ? { 'www-authenticate': 'Bearer' } : {}),
+  }
+  return { ...response, headers: { ...response.headers, ...extra } }
+}
+
+/** Counts an open stream until its body has settled; 429 when there are too many. */
+const counted = (state: State, response: ApiResponse, what: 'watches' | 'logs', max: number): ApiResponse => {
+  const run = response.body as StreamBody
+  if (state.open[what] >= max) throw tooMany()
+  return {
+    ...response,
+    async body(sink) {
+      state.open[what]++
+      try {
+        await run(sink)
+      } finally {
+        state.open[what]--
+      }
+    },
+  }
+}
+
+const settle = (state: State, response: ApiResponse): ApiResponse => {
+  if (typeof response.body !== 'function') return response
+  const isWatch = response.headers['content-type'] === 'application/json'
+  return isWatch ? counted(state, response, 'watches', WATCHES_MAX) : counted(state, response, 'logs', LOG_STREAMS_MAX)
+}
+
+/** The API over a store: `verbs` come from createVerbs with the same dependencies. */
+export const createApi = (deps: ApiDeps, verbs: LocalVerbs, routes: readonly ExtraRoute[] = []): Api => {
+  const bookmarks: Bookmarks = createBookmarks(deps.clock, () => deps.store.revision)
+  const state: State = {
+    deps: { ...deps, verbs, bookmarks, negotiate: createNegotiator() },
+    kinds: indexKinds(deps.kinds),
+    pods: deps.kinds.find(kind => kind.group === '' && kind.kind === 'Pod'),
+    discovery: createDiscovery(deps.kinds),
+    openApi: createOpenApi(deps.kinds, deps.version.gitVersion),
+    routes: new Map(routes.map(route => [`${route.method} ${route.path}`, route])),
+    open: { requests: 0, watches: 0, logs: 0 },
+  }
+  return {
+    async handle(request) {
+      if (state.open.requests >= REQUESTS_MAX) return refusal(state, request, tooMany())
+      state.open.requests++
+      try {
+        return settle(state, await answer(state, request))
+      } catch (error) {
+        return refusal(state, request, error)
+      } finally {
+        state.open.requests--
+      }
+    },
+  }
+}

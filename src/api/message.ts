@@ -1,0 +1,50 @@
+// One HTTP exchange without HTTP: what `handle` gets and gives, so that a test needs no port and the listener no policy.
+
+import type { IncomingHttpHeaders } from 'node:http'
+import type { Identity } from '../base/pki.ts'
+
+export interface ApiRequest {
+  readonly method: string
+  /** Path and query, as in the request line. */
+  readonly url: string
+  readonly headers: Readonly<IncomingHttpHeaders>
+  /** Undefined: nobody said who they are. */
+  readonly identity: Identity | undefined
+  /** Reads the body; throws 413 when it is above BODY_BYTES_MAX. Called at most once, and only after the caller was let in. */
+  readonly body: () => Promise<Buffer>
+}
+
+/** Where a streamed answer goes. */
+export interface Sink {
+  /** Takes the data at once; what the client has not read yet counts as pending. */
+  write(data: Uint8Array): void
+  pendingBytes(): number
+  /** Settles when the client has taken what was written, or is gone. */
+  drained(): Promise<void>
+  /** Aborts when the client is gone or the server closes. */
+  readonly signal: AbortSignal
+}
+
+/** Writes until the answer is complete; the stream ends when it settles. A rejection cuts the stream, so that the client notices. */
+export type StreamBody = (sink: Sink) => Promise<void>
+
+export interface ApiResponse {
+  readonly status: number
+  readonly headers: Readonly<Record<string, string | readonly string[]>>
+  /** Several buffers are one body, written one after the other; they are never copied into one. */
+  readonly body: Buffer | readonly Buffer[] | StreamBody
+}
+
+export const JSON_TYPE = 'application/json'
+
+export const jsonResponse = (value: unknown, status = 200, type = JSON_TYPE): ApiResponse => ({
+  status,
+  headers: { 'content-type': type },
+  body: Buffer.from(`${JSON.stringify(value)}\n`),
+})
+
+export const textResponse = (text: string, status = 200): ApiResponse => ({
+  status,
+  headers: { 'content-type': 'text/plain; charset=utf-8', 'x-content-type-options': 'nosniff' },
+  body: Buffer.from(text),
+})
