@@ -1,0 +1,47 @@
+// The door of the command line: what main.ts hands in and what it calls. Verbs speak HTTPS to the server or HTTP to the device's socket;
+// only images go to the disk, through functions main.ts provides.
+
+import type { Readable, Writable } from 'node:stream'
+import type { Clock } from '../base/clock.ts'
+
+export { runCli } from './run.ts'
+
+export interface CliStream extends Writable {
+  readonly isTTY?: boolean
+  readonly columns?: number
+}
+
+/** An image of the device's store, as `helio image` shows it. */
+export interface CliImage {
+  readonly id: string
+  readonly names: readonly string[]
+  readonly sizeBytes: number
+  readonly importedAt: string
+}
+
+export interface CliVersion {
+  readonly gitVersion: string
+  readonly gitCommit: string
+  readonly buildDate: string
+  readonly platform: string
+}
+
+export interface CliDeps {
+  readonly stdout: CliStream
+  readonly stderr: CliStream
+  readonly stdin: Readable & { readonly isTTY?: boolean }
+  readonly env: Readonly<Record<string, string | undefined>>
+  readonly clock: Clock
+  /** Aborts on SIGINT and SIGTERM: the command ends at once with code 130. */
+  readonly signal: AbortSignal
+  readonly version: CliVersion
+  /** `/var/lib/heliopause`, unless --data-dir or $HELIO_DATA_DIR say otherwise. */
+  readonly dataDirDefault: string
+  /** Takes an archive or layout folder into the image store of the data dir. */
+  importImages(
+    dataDir: string,
+    path: string,
+    options: { readonly name?: string; readonly onProgress: (done: number, total: number) => void; readonly signal: AbortSignal },
+  ): Promise<readonly CliImage[]>
+  listImages(dataDir: string): Promise<readonly CliImage[]>
+}

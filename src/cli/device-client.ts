@@ -1,0 +1,114 @@
+// HTTP over the agent's Unix socket. The shapes are those of the agent's local API; only the fields shown here are restated.
+
+import { type IncomingMessage, request } from 'node:http'
+import { join } from 'node:path'
+import { messageOf } from '../base/errors.ts'
+import { isObject } from '../base/json.ts'
+import { Failure } from './failure.ts'
+import { ANSWER_BYTES_MAX } from './limits.ts'
+import type { VerbContext } from './verb.ts'
+
+export interface DeviceStatus {
+  readonly nodeName: string
+  readonly version: string
+  readonly pid: number
+  readonly startedAt: string
+  readonly server: {
+    readonly url: string
+    readonly joined: boolean
+    readonly connected: boolean
+    readonly lastContactSeconds: number | null
+    readonly lastError: string | null
+    readonly conflict: string | null
+  }
+  readonly head: { readonly epoch: string; readonly generation: number; readonly sha256: string } | null
+  readonly runtime: { readonly name: string; readonly version: string }
+  readonly podCIDR: string
+  readonly pods: { readonly total: number; readonly ready: number }
+  readonly warnings: readonly string[]
+}
+
+export interface DevicePod {
+  readonly namespace: string
+  readonly name: string
+  readonly uid: string
+  readonly desired: boolean
+  readonly summary: string
+  readonly ready: { readonly ready: number; readonly total: number }
+  readonly restarts: number
+  readonly status: { readonly podIP?: string; readonly startTime?: string }
+}
+
+export const socketOf = (context: Pick<VerbContext, 'dataDir'>): string => join(context.dataDir, 'agent.sock')
+
+const failureOf = (path: string, cause: unknown): Failure => {
+  const { code } = cause as NodeJS.ErrnoException
+  if (code === 'ENOENT' || code === 'ECONNREFUSED')
+    return new Failure(`ask the agent at ${path}: no agent is running there`, {
+      cause,
+      hint: 'start it: helio agent --data-dir DIR; or give --data-dir',
+    })
+  if (code === 'EACCES')
+    return new Failure(`ask the agent at ${path}: permission denied`, { cause, hint: 'run as root, or as the user the agent runs as' })
+  return new Failure(`ask the agent at ${path}: ${messageOf(cause)}`, { cause })
+}
+
+const textOf = async (response: IncomingMessage): Promise<string> => {
+  const chunks: Buffer[] = []
+  let bytes = 0
+  for await (const chunk of response as AsyncIterable<Buffer>) {
+    bytes += chunk.length
+    if (bytes > ANSWER_BYTES_MAX) throw new Failure(`read answer: more than ${ANSWER_BYTES_MAX} bytes`)
+    chunks.push(chunk)
+  }
+  return Buffer.concat(chunks).toString()
+}
+
+/** The agent's own words, when its answer has them. */
+const refusalOf = (text: string, code: number): Failure => {
+  try {
+    const value: unknown = JSON.parse(text)
+    if (isObject(value) && typeof value['error'] === 'string')
+      return new Failure(value['error'], { hint: typeof value['hint'] === 'string' ? value['hint'] : undefined })
+  } catch (error) {
+    if (!(error instanceof SyntaxError)) throw error
+  }
+  return new Failure(`the agent answered ${code}: ${text.trim().slice(0, 300)}`)
+}
+
+/** A 2xx answer of the agent as it arrives. */
+export const askDevice = async (
+  context: Pick<VerbContext, 'dataDir' | 'signal'>,
+  method: string,
+  path: string,
+  query: Readonly<Record<string, string | undefined>> = {},
+): Promise<IncomingMessage> => {
+  const given = Object.entries(query).filter((pair): pair is [string, string] => pair[1] !== undefined)
+  const target = given.length === 0 ? path : `${path}?${new URLSearchParams(given).toString()}`
+  const socketPath = socketOf(context)
+  const response = await new Promise<IncomingMessage>((resolve, reject) => {
+    const call = request({ socketPath, method, path: target, signal: context.signal, agent: false }, resolve)
+    call.on('error', error => reject(context.signal.aborted ? context.signal.reason : failureOf(socketPath, error)))
+    call.end()
+  })
+  const code = response.statusCode ?? 0
+  if (code >= 200 && code < 300) return response
+  throw refusalOf(await textOf(response), code)
+}
+
+export const deviceJson = async (context: Pick<VerbContext, 'dataDir' | 'signal'>, path: string): Promise<Record<string, unknown>> => {
+  const value: unknown = JSON.parse(await textOf(await askDevice(context, 'GET', path)))
+  if (!isObject(value)) throw new Failure(`read answer of ${path}: not an object`)
+  return value
+}
+
+/** Tells a running agent to look at the image store again; none running is fine, any other failure is only noted. */
+export const refreshImages = async (context: VerbContext): Promise<void> => {
+  try {
+    ;(await askDevice(context, 'POST', '/v1/images/refresh')).resume()
+  } catch (error) {
+    const cause = error instanceof Error ? (error.cause as NodeJS.ErrnoException | undefined) : undefined
+    if (cause?.code === 'ENOENT' || cause?.code === 'ECONNREFUSED') return
+    context.output.note(`the images are imported, but the agent was not told: ${messageOf(error)}`)
+  }
+}

@@ -1,0 +1,19 @@
+// The verbs, in the order help lists them. A new verb is one file and one line.
+
+import type { VerbEntry } from './verb.ts'
+
+export const VERBS: readonly VerbEntry[] = [
+  { name: 'get', summary: 'list objects, or show some', load: () => import('./get.ts') },
+  { name: 'describe', summary: 'show objects in detail, with their events', load: () => import('./describe.ts') },
+  { name: 'apply', summary: 'make the cluster what manifests say', load: () => import('./apply.ts') },
+  { name: 'create', summary: 'create objects from manifests or from flags', load: () => import('./create.ts') },
+  { name: 'delete', summary: 'delete objects', load: () => import('./delete.ts') },
+  { name: 'logs', summary: 'print what containers wrote', load: () => import('./logs.ts') },
+  { name: 'scale', summary: 'set the number of replicas', load: () => import('./scale.ts') },
+  { name: 'set', summary: 'change the image of containers', load: () => import('./set.ts') },
+  { name: 'rollout', summary: 'watch, undo, pause or restart a rollout', load: () => import('./rollout.ts') },
+  { name: 'image', summary: 'import and list the images of this device', load: () => import('./image.ts') },
+  { name: 'device', summary: 'ask the agent on this machine, without the server', load: () => import('./device.ts') },
+  { name: 'api-resources', summary: 'list what the server has kinds for', load: () => import('./api-resources.ts') },
+  { name: 'version', summary: 'print the versions of client and server', load: () => import('./version.ts') },
+]

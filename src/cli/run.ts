@@ -1,0 +1,128 @@
+// One command line from words to exit code: 0 done, 1 refused or failed, 2 usage, 130 interrupted. Everything it opens, it closes.
+
+import { messageOf } from '../base/errors.ts'
+import { nearest } from '../base/options.ts'
+import type { CliDeps } from './cli.ts'
+import { type Client, openClient } from './client.ts'
+import { Failure, Refused, refusalText, usage } from './failure.ts'
+import { parseLine } from './flags.ts'
+import { helpText, overviewText } from './help.ts'
+import { VERBS } from './index.ts'
+import { readEndpoint } from './kubeconfig.ts'
+import { type Output, openOutput } from './output.ts'
+import { discover, type Resources } from './resources.ts'
+import { CONNECTION_FLAGS, HELP_FLAG, type Verb, type VerbContext } from './verb.ts'
+
+const printError = (output: Output, error: unknown): void => {
+  if (error instanceof Refused) {
+    const text = refusalText(error.status)
+    output.note(/^(?:Error from|The |You must)/.test(text) ? text : `error: ${text}`)
+    return
+  }
+  output.note(`${output.paint('red', 'error:', 'stderr')} ${messageOf(error).trim()}`)
+  const hint = error instanceof Failure ? error.hint : undefined
+  if (hint !== undefined && hint !== '') output.note(`${output.paint('dim', 'hint:', 'stderr')} ${hint}`)
+}
+
+const findVerb = async (name: string): Promise<Verb> => {
+  const entry = VERBS.find(each => each.name === name)
+  if (entry) return (await entry.load()).verb
+  const near = nearest(
+    name,
+    VERBS.map(each => each.name),
+  )
+  throw usage(`unknown command ${JSON.stringify(name)}`, near === undefined ? 'helio help lists the commands' : `did you mean ${near}?`)
+}
+
+interface Session {
+  readonly context: VerbContext
+  readonly failed: () => boolean
+  close(): void
+}
+
+const openSession = (deps: CliDeps, output: Output, verb: Verb, argv: readonly string[], signal: AbortSignal): Session => {
+  const { flags, words, rest } = parseLine(argv, [...verb.flags, ...(verb.connects ? CONNECTION_FLAGS : []), HELP_FLAG])
+  const dataDir = flags.text('data-dir') ?? deps.env['HELIO_DATA_DIR'] ?? deps.dataDirDefault
+  let opened: Promise<Client> | undefined
+  let live: Client | undefined
+  let found: Promise<Resources> | undefined
+  let failures = 0
+  const open = async (): Promise<Client> => {
+    const endpoint = await readEndpoint({ flag: flags.text('kubeconfig'), env: deps.env, dataDir, context: flags.text('context') })
+    live = openClient(endpoint, {
+      clock: deps.clock,
+      signal,
+      userAgent: `helio/${deps.version.gitVersion}`,
+      warn: text => output.note(`${output.paint('yellow', 'Warning:', 'stderr')} ${text}`),
+    })
+    return live
+  }
+  const client = (): Promise<Client> => (opened ??= open())
+  const context: VerbContext = {
+    deps,
+    output,
+    flags,
+    words,
+    rest,
+    dataDir,
+    signal,
+    client,
+    resources(again = false) {
+      if (again || found === undefined) found = client().then(discover)
+      return found
+    },
+    namespace: async () => flags.text('namespace') ?? (await client()).namespace,
+    complain(error) {
+      if (signal.aborted) throw error
+      failures++
+      printError(output, error)
+    },
+  }
+  return { context, failed: () => failures > 0, close: () => live?.close() }
+}
+
+const runVerb = async (argv: readonly string[], deps: CliDeps, output: Output, signal: AbortSignal): Promise<number> => {
+  const [name, ...words] = argv
+  if (name === undefined || name === '--help' || name === '-h' || (name === 'help' && words.length === 0)) {
+    await output.write(overviewText(VERBS))
+    return name === undefined ? 2 : 0
+  }
+  const verb = await findVerb(name === 'help' ? (words[0] ?? '') : name)
+  if (
+    name === 'help' ||
+    words.slice(0, words.indexOf('--') === -1 ? undefined : words.indexOf('--')).some(word => word === '--help' || word === '-h')
+  ) {
+    await output.write(helpText(verb))
+    return 0
+  }
+  const session = openSession(deps, output, verb, words, signal)
+  try {
+    await verb.run(session.context)
+    return session.failed() ? 1 : 0
+  } finally {
+    session.close()
+  }
+}
+
+/** Runs one command; never throws. The returned code is the process's exit code. */
+export const runCli = async (argv: readonly string[], deps: CliDeps): Promise<number> => {
+  const output = openOutput(deps)
+  const broken = new AbortController()
+  const onBroken = (error: NodeJS.ErrnoException): void => broken.abort(error)
+  deps.stdout.on('error', onBroken)
+  const signal = AbortSignal.any([deps.signal, broken.signal])
+  try {
+    return await runVerb(argv, deps, output, signal)
+  } catch (error) {
+    // The reader of a pipe went away (`| head`): nobody is left to tell.
+    if (broken.signal.aborted && (broken.signal.reason as NodeJS.ErrnoException).code === 'EPIPE') return 0
+    if (deps.signal.aborted) {
+      output.overwrite('')
+      return 130
+    }
+    printError(output, error)
+    return error instanceof Failure ? error.exitCode : 1
+  } finally {
+    deps.stdout.removeListener('error', onBroken)
+  }
+}
