@@ -33,7 +33,6 @@ export interface StartPlan {
   readonly subPaths: readonly SubPath[]
   /** File for the termination message, one of the mounts' sources. */
   readonly terminationLog: string
-  readonly stopSignal: string
 }
 
 const bare = (capability: string): string => capability.toUpperCase().replace(/^CAP_/, '')
@@ -178,8 +177,9 @@ export const startPlan = (
     seccomp,
     resources: resourcesOf(container),
     tty: container.tty === true,
+    ...(image.config.stopSignal === '' ? {} : { stopSignal: image.config.stopSignal }),
     logPath: containerLogPath(device, { namespace: namespaceOf(pod), name: nameOf(pod), uid }, container.name, at.attempt),
     hostname,
   }
-  return { spec, subPaths: volumes.subPaths, terminationLog, stopSignal: image.config.stopSignal }
+  return { spec, subPaths: volumes.subPaths, terminationLog }
 }

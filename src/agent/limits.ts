@@ -59,8 +59,21 @@ export const MEMORY_PRESSURE_SHARE = 0.05
 export const DISK_PRESSURE_SHARE = 0.1
 /** Pods a device takes; reported as capacity, the scheduler keeps to it. */
 export const PODS_MAX = 110
+/** Images named in the node's status; the rest is left out (as kubelet's 50). */
+export const NODE_IMAGES_MAX = 50
+/** Events kept until the link is there; the oldest are dropped. */
+export const EARLY_EVENTS_MAX = 200
+/** A stopped container's exit is waited for this long before the runtime is asked. */
+export const EXIT_WAIT_MS = 2_000
+/** Steps under way are waited for this long when the agent closes; the runtime finishes or forgets what is left. */
+export const CLOSE_WAIT_MS = 2_000
+/** Bytes of log shown as termination message where the container wrote none and asks for it. As kubelet. */
+export const LOG_MESSAGE_BYTES_MAX = 2048
 
 /** Connections to the local API at the same time; more are refused by the socket. */
 export const LOCAL_CONNECTIONS_MAX = 32
 /** Warnings kept for the operator; the oldest are dropped. */
 export const WARNINGS_MAX = 50
+
+/** The copy of the desired state beside the database; a larger one is not read back (documents are bounded far below by the link). */
+export const COPY_BYTES_MAX = 64 * 1024 * 1024

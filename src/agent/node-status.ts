@@ -1,0 +1,102 @@
+// The NodeStatus of this device, from what the host says. Pure; values that wander are left out or judged, so that an idle device has
+// nothing new to say. Source: kubelet nodestatus setters; k8s core/v1 NodeStatus.
+
+import { timestamp } from '../base/clock.ts'
+import type { Condition } from '../kinds/meta.ts'
+import type { NodeStatus } from '../kinds/node.ts'
+import type { Image } from './images/images.ts'
+import { DISK_PRESSURE_SHARE, MEMORY_PRESSURE_SHARE, NODE_IMAGES_MAX, PODS_MAX } from './limits.ts'
+
+/** What the host tells about the machine; read when asked. */
+export interface HostFacts {
+  readonly hostname: string
+  readonly cpus: number
+  readonly memoryBytes: number
+  /** Absent = not known, never a pressure. */
+  readonly memoryAvailableBytes?: number
+  readonly diskBytes: number
+  readonly diskFreeBytes: number
+  readonly addresses: readonly string[]
+  readonly machineID: string
+  readonly bootID: string
+  readonly kernelVersion: string
+  readonly osImage: string
+  readonly architecture: string
+}
+
+export interface NodeFacts {
+  readonly nodeName: string
+  readonly host: HostFacts
+  readonly runtimeVersion: string
+  /** As kubeletVersion: `v1.36.0+helio0.1.0`. */
+  readonly version: string
+  readonly images: readonly Image[]
+  /** Why the pod network does not work, if it does not. */
+  readonly networkError: string | undefined
+}
+
+interface Verdict {
+  readonly type: string
+  readonly isTrue: boolean
+  readonly reason: string
+  readonly message: string
+}
+
+const verdicts = ({ host, networkError }: NodeFacts): readonly Verdict[] => {
+  const lowMemory = host.memoryAvailableBytes !== undefined && host.memoryAvailableBytes < host.memoryBytes * MEMORY_PRESSURE_SHARE
+  const lowDisk = host.diskBytes > 0 && host.diskFreeBytes < host.diskBytes * DISK_PRESSURE_SHARE
+  return [
+    {
+      type: 'MemoryPressure',
+      isTrue: lowMemory,
+      reason: lowMemory ? 'KubeletHasInsufficientMemory' : 'KubeletHasSufficientMemory',
+      message: lowMemory ? 'device has insufficient memory available' : 'device has sufficient memory available',
+    },
+    {
+      type: 'DiskPressure',
+      isTrue: lowDisk,
+      reason: lowDisk ? 'KubeletHasDiskPressure' : 'KubeletHasNoDiskPressure',
+      message: lowDisk ? 'device has disk pressure' : 'device has no disk pressure',
+    },
+    { type: 'PIDPressure', isTrue: false, reason: 'KubeletHasSufficientPID', message: 'device has sufficient PID available' },
+    networkError === undefined
+      ? { type: 'Ready', isTrue: true, reason: 'KubeletReady', message: 'agent is posting ready status' }
+      : { type: 'Ready', isTrue: false, reason: 'NetworkNotReady', message: networkError },
+  ]
+}
+
+/** `previous` gives the times of conditions that stayed as they were. */
+export const nodeStatus = (facts: NodeFacts, previous: NodeStatus | undefined, nowWallMs: number): NodeStatus => {
+  const { host } = facts
+  const condition = ({ type, isTrue, reason, message }: Verdict): Condition => {
+    const status = isTrue ? 'True' : 'False'
+    const before = previous?.conditions?.find(c => c.type === type)
+    const since = (before?.status === status ? before.lastTransitionTime : undefined) ?? timestamp(nowWallMs)
+    return { type, status, reason, message, lastHeartbeatTime: since, lastTransitionTime: since }
+  }
+  const amounts = {
+    cpu: String(host.cpus),
+    memory: `${Math.floor(host.memoryBytes / 1024)}Ki`,
+    'ephemeral-storage': `${Math.floor(host.diskBytes / 1024)}Ki`,
+    pods: String(PODS_MAX),
+  }
+  return {
+    capacity: amounts,
+    allocatable: amounts,
+    conditions: verdicts(facts).map(condition),
+    addresses: [...host.addresses.map(address => ({ type: 'InternalIP', address })), { type: 'Hostname', address: facts.nodeName }],
+    nodeInfo: {
+      machineID: host.machineID,
+      systemUUID: host.machineID,
+      bootID: host.bootID,
+      kernelVersion: host.kernelVersion,
+      osImage: host.osImage,
+      containerRuntimeVersion: facts.runtimeVersion,
+      kubeletVersion: facts.version,
+      kubeProxyVersion: '',
+      operatingSystem: 'linux',
+      architecture: host.architecture,
+    },
+    images: facts.images.slice(0, NODE_IMAGES_MAX).map(image => ({ names: [...image.names], sizeBytes: image.sizeBytes })),
+  }
+}
