@@ -21,15 +21,13 @@ const binder: Controller = {
   name: 'binder',
   watches: [{ kind: 'Pod', keys: () => ['all'] }],
   reconcile: view => ({
-    actions: view
-      .list<Pod>('Pod', { node: '' })
-      .map(pod => ({
-        do: 'bind',
-        key: `default/${pod.metadata.name}`,
-        uid: pod.metadata.uid!,
-        resourceVersion: pod.metadata.resourceVersion!,
-        node: 'node-1',
-      })),
+    actions: view.list<Pod>('Pod', { node: '' }).map(pod => ({
+      do: 'bind',
+      key: `default/${pod.metadata.name}`,
+      uid: pod.metadata.uid!,
+      resourceVersion: pod.metadata.resourceVersion!,
+      node: 'node-1',
+    })),
   }),
 }
 const ALL = [deployment, replicaSet, garbageCollection, binder]

@@ -1,0 +1,194 @@
+// Nodes and contact: silence is shown, never acted on.
+
+import fc from 'fast-check'
+import t from 'tap'
+import { controllers } from '../../../src/controllers/index.ts'
+import { nodeLifecycle } from '../../../src/controllers/node-lifecycle.ts'
+import type { Condition } from '../../../src/kinds/meta.ts'
+import type { Node, Taint } from '../../../src/kinds/node.ts'
+import type { Pod } from '../../../src/kinds/pod.ts'
+import type { Loose, World } from './world.ts'
+import { createWorld, namespaceObject, nodeObject, runningStatus, workload } from './world.ts'
+
+const UNREACHABLE = 'node.kubernetes.io/unreachable'
+
+const fleet = (count: number): World => {
+  const world = createWorld()
+  world.put(namespaceObject('kube-system'))
+  for (let i = 1; i <= count; i++) {
+    world.put(nodeObject(`node-${i}`))
+    world.contacts.set(`node-${i}`, { connected: true, silentMs: 0 })
+  }
+  return world
+}
+
+const look = (world: World): void => {
+  for (let i = 0; i < 5; i++) world.reconcile(nodeLifecycle, 'nodes')
+}
+
+const silence = (world: World, name: string, silentMs: number): void => void world.contacts.set(name, { connected: false, silentMs })
+
+const node = (world: World, name: string): Node => world.get<Node>('Node', name)!
+const ready = (world: World, name: string): Condition => node(world, name).status!.conditions!.find(each => each.type === 'Ready')!
+const taints = (world: World, name: string): readonly Taint[] => node(world, name).spec?.taints ?? []
+
+t.test('a node in contact is left alone', async t => {
+  const world = fleet(2)
+  t.same(nodeLifecycle.reconcile(world.view, 'nodes', world.nowMs), { actions: [] })
+})
+
+t.test('a short silence is waited out', async t => {
+  const world = fleet(1)
+  silence(world, 'node-1', 15_000)
+  t.same(nodeLifecycle.reconcile(world.view, 'nodes', world.nowMs), {
+    actions: [],
+    again: { afterMs: 25_000, why: 'a silent node is to be judged' },
+  })
+})
+
+t.test('a silent node becomes Unknown with the time it was last seen, and takes no new pods', async t => {
+  const world = fleet(1)
+  silence(world, 'node-1', 60_000)
+  look(world)
+  t.match(ready(world, 'node-1'), { status: 'Unknown', reason: 'NodeStatusUnknown', message: 'last seen 2026-11-22T09:59:00Z' })
+  t.same(taints(world, 'node-1'), [{ key: UNREACHABLE, effect: 'NoSchedule' }])
+  t.same(
+    world.events.map(event => event.reason),
+    ['NodeUnknown'],
+  )
+  t.same(
+    nodeLifecycle.reconcile(world.view, 'nodes', world.nowMs + 3_600_000).actions,
+    [],
+    'and nothing more is said while it stays silent',
+  )
+})
+
+t.test('back in contact: what the device last said of itself holds again, and the taint goes', async t => {
+  const world = fleet(1)
+  const before = ready(world, 'node-1')
+  silence(world, 'node-1', 60_000)
+  look(world)
+  world.nowMs += 600_000
+  world.contacts.set('node-1', { connected: true, silentMs: 0 })
+  look(world)
+  t.match(ready(world, 'node-1'), {
+    status: 'True',
+    reason: before.reason,
+    message: before.message,
+    lastTransitionTime: '2026-11-22T10:10:00Z',
+  })
+  t.same(
+    node(world, 'node-1').status!.conditions!.map(each => each.type),
+    ['Ready'],
+  )
+  t.same(taints(world, 'node-1'), [])
+})
+
+t.test('a device that reports NotReady on its return is believed', async t => {
+  const world = fleet(1)
+  silence(world, 'node-1', 60_000)
+  look(world)
+  world.contacts.set('node-1', { connected: true, silentMs: 0 })
+  const kept = node(world, 'node-1').status!.conditions!.filter(each => each.type !== 'Ready')
+  world.edit('Node', 'node-1', { status: { conditions: [...kept, { type: 'Ready', status: 'False', reason: 'RuntimeDown' }] } })
+  look(world)
+  t.equal(ready(world, 'node-1').reason, 'RuntimeDown')
+  t.same(taints(world, 'node-1'), [{ key: 'node.kubernetes.io/not-ready', effect: 'NoSchedule' }])
+})
+
+t.test('after a restart the server listens before it judges', async t => {
+  const world = fleet(1)
+  world.contacts.clear()
+  world.uptimeMs = 10_000
+  t.same(nodeLifecycle.reconcile(world.view, 'nodes', world.nowMs), {
+    actions: [],
+    again: { afterMs: 290_000, why: 'a silent node is to be judged' },
+  })
+  world.uptimeMs = 300_000
+  look(world)
+  t.match(ready(world, 'node-1').message, /^last seen after 2026-11-22T09:00:00Z; not heard since this server started at /)
+})
+
+t.test('a node that was Unknown before a restart stays so until it calls', async t => {
+  const world = fleet(1)
+  silence(world, 'node-1', 60_000)
+  look(world)
+  const before = ready(world, 'node-1')
+  world.contacts.clear()
+  world.uptimeMs = 1_000
+  look(world)
+  t.same(ready(world, 'node-1'), before)
+})
+
+t.test('when many fall silent together no taint is touched, and one Event says why', async t => {
+  const world = fleet(10)
+  for (let i = 1; i <= 6; i++) silence(world, `node-${i}`, 60_000)
+  look(world)
+  for (let i = 1; i <= 10; i++) t.same(taints(world, `node-${i}`), [])
+  t.equal(ready(world, 'node-1').status, 'Unknown', 'but nobody claims that they are Ready')
+  const brakes = world.events.filter(event => event.reason === 'ContactBrake')
+  t.equal(brakes.length, 1)
+  t.match(brakes[0], {
+    type: 'Warning',
+    regarding: { kind: 'Namespace', name: 'kube-system' },
+    note: /^6 of 10 nodes fell silent together/,
+  })
+})
+
+t.test('the brake sees those that have just lost contact, so the first of many is not tainted either', async t => {
+  const world = fleet(10)
+  silence(world, 'node-1', 41_000)
+  for (let i = 2; i <= 6; i++) silence(world, `node-${i}`, 20_000)
+  look(world)
+  t.same(taints(world, 'node-1'), [])
+})
+
+t.test('the brake comes off when contact returns', async t => {
+  const world = fleet(10)
+  for (let i = 1; i <= 6; i++) silence(world, `node-${i}`, 60_000)
+  look(world)
+  for (let i = 1; i <= 5; i++) world.contacts.set(`node-${i}`, { connected: true, silentMs: 0 })
+  look(world)
+  t.equal(ready(world, 'node-1').status, 'True')
+  t.equal(taints(world, 'node-6').length, 1)
+})
+
+t.test('a cordoned node carries the taint that says so, and taints of others are kept', async t => {
+  const world = fleet(1)
+  const foreign: Loose = { key: 'example.com/gpu', effect: 'NoExecute' }
+  world.edit('Node', 'node-1', { spec: { unschedulable: true, taints: [foreign] } })
+  look(world)
+  t.same(taints(world, 'node-1'), [foreign, { key: 'node.kubernetes.io/unschedulable', effect: 'NoSchedule' }])
+  world.edit('Node', 'node-1', { spec: { unschedulable: false } })
+  look(world)
+  t.same(taints(world, 'node-1'), [foreign])
+})
+
+t.test('whatever falls silent for however long, no controller deletes, replaces or creates a pod', async () => {
+  const silences = fc.array(fc.record({ connected: fc.boolean(), silentMs: fc.integer({ min: 0, max: 30 * 86_400_000 }) }), {
+    minLength: 8,
+    maxLength: 8,
+  })
+  fc.assert(
+    fc.property(silences, fc.integer({ min: 0, max: 10 * 86_400_000 }), (contacts, uptimeMs) => {
+      const world = fleet(8)
+      for (const name of ['default', 'kube-public', 'kube-node-lease']) world.put(namespaceObject(name))
+      world.put(workload('Deployment', 'web', { replicas: 8 }))
+      world.settle(controllers)
+      for (const [i, pod] of world.list<Pod>('Pod').entries())
+        world.edit('Pod', `default/${pod.metadata.name}`, { spec: { nodeName: `node-${i + 1}` }, status: runningStatus(world.nowMs) })
+      world.settle(controllers)
+      const before = world.list<Pod>('Pod')
+      for (const [i, contact] of contacts.entries()) world.contacts.set(`node-${i + 1}`, contact)
+      world.uptimeMs = uptimeMs
+      world.nowMs += uptimeMs
+      look(world)
+      world.settle(controllers)
+      return (
+        JSON.stringify(world.list<Pod>('Pod')) === JSON.stringify(before) &&
+        world.list<Node>('Node').every(each => !each.spec?.taints?.some(taint => taint.effect === 'NoExecute'))
+      )
+    }),
+    { numRuns: 40 },
+  )
+})
