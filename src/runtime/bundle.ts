@@ -52,7 +52,7 @@ export const compileProcess = (spec: ContainerSpec, facts: MachineFacts, change:
   const nofile = Math.min(CONTAINER_NOFILE, facts.nofileHard)
   return {
     terminal: change.tty ?? spec.tty,
-    user: { uid: spec.uid, gid: spec.gid, additionalGids: [...spec.supplementalGroups] },
+    user: { uid: spec.uid, gid: spec.gid, additionalGids: [...new Set([spec.gid, ...spec.supplementalGroups])] },
     args: [...(change.args ?? spec.args)],
     env: [...spec.env],
     cwd: spec.cwd === '' ? '/' : spec.cwd,

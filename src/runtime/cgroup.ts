@@ -57,6 +57,8 @@ export const parseCgroupLayout = (mountTable: string, read: (path: string) => st
     return { version: 'v2', mounts: new Map([['', unified[0]]]), swapAccounting }
   }
   if (!mounts.has('memory') && !mounts.has('pids') && !mounts.has('cpu')) return { version: 'none', mounts, swapAccounting: false }
+  // Groups are made in the bare tree too, and must go from it.
+  if (unified[0] !== undefined) mounts.set('name=unified', unified[0])
   const memory = mounts.get('memory')
   const swapAccounting = memory !== undefined && read(join(memory, 'memory.memsw.limit_in_bytes')) !== undefined
   const list = unified[0] === undefined ? undefined : join(unified[0], 'cgroup.controllers')

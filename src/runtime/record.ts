@@ -84,9 +84,12 @@ const syncFolder = async (dir: string): Promise<void> => {
   }
 }
 
+/** Two writers of one file, also in two processes, never share the file beside it. */
+const writes = { next: 0 }
+
 /** Replaces a file as a whole. With `durable` it is on disk, name and content, when this settles. Mode 0600: records hold environments. */
 export const writeWhole = async (path: string, text: string, options: { durable: boolean }): Promise<void> => {
-  const beside = `${path}.tmp`
+  const beside = `${path}.${process.pid}-${writes.next++}.tmp`
   const handle = await open(beside, 'w', 0o600)
   try {
     await handle.writeFile(text)
