@@ -47,7 +47,7 @@ const validateData = ({ data = {}, binaryData = {} }: ConfigMap): Cause[] => {
     causes.push(...invalidAll(`binaryData[${key}]`, key, configKey(key)))
     sizeBytes += base64Size(value)
   }
-  if (sizeBytes > CONFIG_BYTES_MAX) causes.push(tooLong('', CONFIG_BYTES_MAX))
+  if (sizeBytes > CONFIG_BYTES_MAX) causes.push(tooLong('[]', CONFIG_BYTES_MAX))
   return causes
 }
 

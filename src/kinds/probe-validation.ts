@@ -34,12 +34,10 @@ const validateHandler = (handler: Handler, grace: number | undefined, path: stri
   return [...first[1], ...others.map(([name]) => forbidden(`${path}.${name}`, 'may not specify more than 1 handler type'))]
 }
 
-const validateSleep = (seconds: number, grace: number | undefined, path: string): Cause[] => {
-  const most = grace ?? 0
-  if (seconds >= 0 && seconds <= most) return []
-  const detail = `must be non-negative and less than terminationGracePeriodSeconds (${most}).`
-  return [invalid(path, seconds, `${detail} Set to enable zero value.`)]
-}
+const validateSleep = (seconds: number, grace: number | undefined, path: string): Cause[] =>
+  grace === undefined || (seconds >= 0 && seconds <= grace)
+    ? []
+    : [invalid(path, seconds, `must be non-negative and less than terminationGracePeriodSeconds (${grace})`)]
 
 const COUNTS = ['initialDelaySeconds', 'timeoutSeconds', 'periodSeconds', 'successThreshold', 'failureThreshold'] as const
 
