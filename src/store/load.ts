@@ -3,7 +3,7 @@
 
 import { DamageError } from './damage.ts'
 import type { Database } from './database.ts'
-import type { Loaded, Row } from './journal.ts'
+import type { EventType, Loaded, Row } from './journal.ts'
 import { COPY_ROWS, WINDOW_BYTES_MAX, WINDOW_EVENTS_MAX } from './limits.ts'
 import type { Meta } from './meta.ts'
 import { isIntact, type SqlRow } from './schema.ts'
@@ -32,6 +32,8 @@ export const readCurrent = async (database: Database, visit: (row: SqlRow) => vo
   }
 }
 
+const TYPES: readonly EventType[] = ['ADDED', 'MODIFIED', 'DELETED']
+
 export interface LogTail {
   readonly rows: readonly Row[]
   readonly floor: number
@@ -56,7 +58,7 @@ export const readLog = async (database: Database, floorIfEmpty: number): Promise
   for (let from = oldest.revision; ; ) {
     const chunk = await database.all<SqlRow>('SELECT * FROM log WHERE revision >= ? ORDER BY revision LIMIT ?', [from, COPY_ROWS])
     for (const row of chunk) {
-      if (!isIntact(row)) throw new DamageError(`the logged ${row.key} is not what was written`)
+      if (!isIntact(row) || !TYPES.includes(row.type)) throw new DamageError(`the logged ${row.key} is not what was written`)
       rows.push(row)
     }
     if (chunk.length < COPY_ROWS) break

@@ -37,7 +37,7 @@ export const readMeta = async (database: Database): Promise<Meta> => {
   const tables = await database.all<{ name: string }>("SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name")
   const names = tables.map(table => table.name).join()
   if (names !== 'current,log,meta') throw new DamageError(names === '' ? 'it has no tables' : `its tables are ${names}`)
-  const rows = await database.all<{ value: unknown }>("SELECT value FROM meta WHERE name = 'store'")
+  const rows = await database.all<{ value: unknown }>("SELECT value FROM meta WHERE name = 'store' ORDER BY name")
   const { format, epoch, ceiling, open } = parse(rows[0]?.value)
   if (format > FORMAT_VERSION) throw new FormatError(`its format ${format} is newer than ${FORMAT_VERSION}`)
   return { epoch, ceiling, open }

@@ -17,6 +17,11 @@ const DAY_MS = 24 * 60 * 60 * 1000
 export const snapshotIntervalMs = (sizeBytes: number): number =>
   Math.min(SNAPSHOT_INTERVAL_MS_MAX, Math.max(SNAPSHOT_INTERVAL_MS_MIN, (sizeBytes / SNAPSHOT_BYTES_PER_DAY) * DAY_MS))
 
+/** Settles, without error, when the work does; whoever asked for the work hears of its error. */
+const settled = async (work: Promise<unknown>): Promise<void> => {
+  await Promise.allSettled([work])
+}
+
 export interface SnapshotSchedule {
   /** Durable writes happened; arms the timer when none runs. */
   written(): void
@@ -37,7 +42,7 @@ export interface SnapshotScheduleDeps {
 export const createSnapshotSchedule = ({ clock, log, write, first }: SnapshotScheduleDeps): SnapshotSchedule => {
   let dueMs = clock.mono() + (first ? SNAPSHOT_FIRST_MS : SNAPSHOT_INTERVAL_MS_MIN)
   let timer: Cancel | undefined
-  let running: Promise<unknown> = Promise.resolve()
+  let running: Promise<void> = Promise.resolve()
   let closed = false
 
   const once = async (): Promise<string> => {
@@ -55,8 +60,16 @@ export const createSnapshotSchedule = ({ clock, log, write, first }: SnapshotSch
   }
   const now = (): Promise<string> => {
     const next = running.then(once)
-    running = next.catch((error: unknown) => log.error('snapshot failed', { cause: messageOf(error) }))
+    running = settled(next)
     return next
+  }
+  /** For nobody who waits: a failure is logged. */
+  const scheduled = async (): Promise<void> => {
+    try {
+      await now()
+    } catch (error) {
+      log.error('snapshot failed', { cause: messageOf(error) })
+    }
   }
   return {
     now,
@@ -64,7 +77,7 @@ export const createSnapshotSchedule = ({ clock, log, write, first }: SnapshotSch
       if (timer || closed) return
       timer = clock.after(Math.max(0, dueMs - clock.mono()), () => {
         timer = undefined
-        now().catch(() => undefined)
+        void scheduled()
       })
     },
     async close() {

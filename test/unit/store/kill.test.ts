@@ -1,4 +1,5 @@
-// Kills a writing program at random moments and checks what it was promised. HELIO_KILLS sets the number of rounds (the full test is 200).
+// Kills a writing program at random moments and checks what it was promised. HELIO_KILLS sets the number of rounds (the full
+// test is 200; it needs TAP_TIMEOUT=600).
 
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
@@ -55,32 +56,36 @@ const readAcks = (each: Test, ackFile: string, into: Acknowledged): void => {
   each.ok(rising, 'revisions strictly rise, across kills too')
 }
 
-t.test(`64 writers killed ${ROUNDS} times: every acknowledged write is there, revisions rise, starts are clean`, async each => {
-  const root = temporaryDir()
-  const dir = join(root, 'data')
-  const random = seededRandom(`kill/${Date.now()}`)
-  const known: Acknowledged = { state: new Map(), next: new Map(), newest: 0, count: 0 }
-  for (let round = 0; round < ROUNDS; round++) {
-    const ackFile = join(root, `acks-${round}`)
-    await runAndKill(dir, ackFile, round % 8 === 7 ? 0 : 1 + random.int(2000))
-    known.next.clear()
-    readAcks(each, ackFile, known)
-    const store = await openAt(dir)
-    if (!['clean', 'created'].includes(store.recovery.kind)) each.fail(store.recovery.message)
-    if (store.revision < known.newest) each.fail(`revision ${store.revision} after ${known.newest} was given`)
-    const inFlight = new Set(Array.from({ length: WRITERS }, (_, writer) => keyOf(writer, known.next.get(writer) ?? 0)))
-    for (const [key, revision] of known.state) {
-      const found = store.get(key)?.revision
-      const lazy = key.startsWith('configmaps/w0/')
-      if (!lazy && found !== revision && !inFlight.has(key)) each.fail(`round ${round}: ${key} is at ${found} instead of ${revision}`)
+t.test(
+  `64 writers killed ${ROUNDS} times: every acknowledged write is there, revisions rise, starts are clean`,
+  { timeout: 30_000 + ROUNDS * 3_000 },
+  async each => {
+    const root = temporaryDir()
+    const dir = join(root, 'data')
+    const random = seededRandom(`kill/${Date.now()}`)
+    const known: Acknowledged = { state: new Map(), next: new Map(), newest: 0, count: 0 }
+    for (let round = 0; round < ROUNDS; round++) {
+      const ackFile = join(root, `acks-${round}`)
+      await runAndKill(dir, ackFile, round % 8 === 7 ? 0 : 1 + random.int(2000))
+      known.next.clear()
+      readAcks(each, ackFile, known)
+      const store = await openAt(dir)
+      if (!['clean', 'created'].includes(store.recovery.kind)) each.fail(store.recovery.message)
+      if (store.revision < known.newest) each.fail(`revision ${store.revision} after ${known.newest} was given`)
+      const inFlight = new Set(Array.from({ length: WRITERS }, (_, writer) => keyOf(writer, known.next.get(writer) ?? 0)))
+      for (const [key, revision] of known.state) {
+        const found = store.get(key)?.revision
+        const lazy = key.startsWith('configmaps/w0/')
+        if (!lazy && found !== revision && !inFlight.has(key)) each.fail(`round ${round}: ${key} is at ${found} instead of ${revision}`)
+      }
+      known.state.clear()
+      for (const entry of store.list({ prefix: '' }).entries) known.state.set(entry.key, entry.revision)
+      known.newest = Math.max(known.newest, store.revision)
+      await store.close()
+      rmSync(ackFile, { force: true })
     }
-    known.state.clear()
-    for (const entry of store.list({ prefix: '' }).entries) known.state.set(entry.key, entry.revision)
-    known.newest = Math.max(known.newest, store.revision)
-    await store.close()
-    rmSync(ackFile, { force: true })
-  }
-  each.comment(`${known.count} acknowledged writes checked`)
-  each.ok(known.count > 100 * Math.min(1, ROUNDS))
-  rmSync(root, { recursive: true, force: true })
-})
+    each.comment(`${known.count} acknowledged writes checked`)
+    each.ok(known.count > 100 * Math.min(1, ROUNDS))
+    rmSync(root, { recursive: true, force: true })
+  },
+)
