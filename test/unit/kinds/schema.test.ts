@@ -1,6 +1,9 @@
 // The schema: its lookups, its OpenAPI form and the check of untrusted objects.
 
+import { createHash } from 'node:crypto'
+import { readFileSync } from 'node:fs'
 import t from 'tap'
+import { COMPACT_SCHEMA } from '../../../src/kinds/generated/kubernetes-1.36.ts'
 import { gvkOfDefinition, toOpenApi } from '../../../src/kinds/open-api.ts'
 import { definition, definitionNames, fieldAt, reachable } from '../../../src/kinds/schema.ts'
 import { checkSchema, strictProblem } from '../../../src/kinds/schema-check.ts'
@@ -8,6 +11,13 @@ import { timeProblem } from '../../../src/kinds/time-check.ts'
 
 const DEPLOYMENT = 'io.k8s.api.apps.v1.Deployment'
 const POD = 'io.k8s.api.core.v1.Pod'
+
+t.test('the generated schema has not been edited by hand', t => {
+  const [first = ''] = readFileSync(new URL('../../../src/kinds/generated/kubernetes-1.36.ts', import.meta.url), 'utf8').split('\n')
+  t.match(first, 'derived from k8s.io/api 0.36.4, Apache-2.0')
+  t.match(first, createHash('sha256').update(COMPACT_SCHEMA).digest('hex'))
+  t.end()
+})
 
 t.test('every definition parses and refers only to definitions that exist', t => {
   const names = definitionNames()
