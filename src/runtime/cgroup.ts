@@ -53,7 +53,11 @@ export const parseCgroupLayout = (mountTable: string, read: (path: string) => st
     for (const option of options.split(',')) if (CONTROLLERS.includes(option) || option.startsWith('name=')) mounts.set(option, target)
   }
   if (unified[0] === '/sys/fs/cgroup') {
-    const swapAccounting = read('/proc/swaps') !== undefined
+    // The root group has no such file: any other tells whether the kernel counts swap.
+    const own = /^0::(.*)$/m.exec(read('/proc/self/cgroup') ?? '')?.[1] ?? ''
+    const swapAccounting = [own, 'init.scope', 'system.slice'].some(
+      group => read(join('/sys/fs/cgroup', group, 'memory.swap.max')) !== undefined,
+    )
     return { version: 'v2', mounts: new Map([['', unified[0]]]), swapAccounting }
   }
   if (!mounts.has('memory') && !mounts.has('pids') && !mounts.has('cpu')) return { version: 'none', mounts, swapAccounting: false }

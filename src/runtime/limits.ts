@@ -36,3 +36,7 @@ export const RECORD_BYTES_MAX = 1024 * 1024
 
 /** Converted output of a plain process is given back to the disk in steps of this size. Where holes are impossible it stays until the end. */
 export const LOG_RECLAIM_BYTES = 4 * 1024 * 1024
+
+/** A folder that fills while it is cleared is cleared again this often, with a growing pause; then removing rejects and may be called again. */
+export const REMOVE_RETRIES = 5
+export const REMOVE_RETRY_MS = 20

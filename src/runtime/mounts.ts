@@ -5,7 +5,7 @@ import { mkdir, readFile, rm, symlink } from 'node:fs/promises'
 import { release } from 'node:os'
 import { join } from 'node:path'
 import type { Exec, ExecResult } from '../base/exec.ts'
-import { COMMAND_TIMEOUT_MS, ERROR_TEXT_MAX, OVERLAY_LAYERS_MAX } from './limits.ts'
+import { COMMAND_TIMEOUT_MS, ERROR_TEXT_MAX, OVERLAY_LAYERS_MAX, REMOVE_RETRIES, REMOVE_RETRY_MS } from './limits.ts'
 
 /** Runs a program that must succeed. */
 export const must = async (exec: Exec, what: string, command: string, args: readonly string[], cwd?: string): Promise<ExecResult> => {
@@ -39,7 +39,8 @@ export const unmountUnder = async (exec: Exec, dir: string): Promise<void> => {
 /** Unmounts below `dir`, then removes it; never deletes through a mount. */
 export const removeFolder = async (exec: Exec, dir: string): Promise<void> => {
   await unmountUnder(exec, dir)
-  await rm(dir, { recursive: true, force: true })
+  // A monitor that is being killed may still put a file there while we clear.
+  await rm(dir, { recursive: true, force: true, maxRetries: REMOVE_RETRIES, retryDelay: REMOVE_RETRY_MS })
 }
 
 /** 'volatile' skips the flush at unmount: what a container writes to its own layer is gone after a reboot anyway. Linux 5.10. */

@@ -161,9 +161,9 @@ export const superviseWords = (spec: ContainerSpec, facts: ProcessFacts, plan: P
           ...[plan.rootfs, access, `${plan.mounts.length}`, ...plan.mounts.flatMap(mountWords)],
         ]
   return [
-    ...[facts.sh, '-c', SUPERVISE, 'helio-supervise', facts.mv, plan.exitFile, plan.stdout, plan.stderr],
+    ...[facts.sh, '-c', SUPERVISE, 'helio-supervise', facts.mv, plan.exitFile, plan.stdout, plan.stderr, facts.setsid, ...assemble],
     ...[facts.sh, '-c', ANNOUNCE, 'sh', facts.mv, plan.pidFile, `${plan.groups.length}`, ...plan.groups],
-    ...[facts.setsid, ...assemble, ...innerWords(spec, facts, plan.rootfs, spec.args)],
+    ...innerWords(spec, facts, plan.rootfs, spec.args),
   ]
 }
 

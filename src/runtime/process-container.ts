@@ -1,15 +1,16 @@
 // One plain process as a container: making its root, starting it under its supervisor, learning how it ended, clearing it away.
 
 import { spawn } from 'node:child_process'
-import { mkdirSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { cp, mkdir, readdir, rm, stat, writeFile } from 'node:fs/promises'
 import { dirname, join, relative } from 'node:path'
 import { messageOf } from '../base/errors.ts'
 import { type CgroupLayout, cgroupUsage, killCgroup, oomKills, removeCgroup } from './cgroup.ts'
+import { ERROR_TEXT_MAX } from './limits.ts'
 import { mountOverlay, removeFolder } from './mounts.ts'
 import { environment, limitFiles, type ProcessFacts, type ResolvedMount, superviseWords, usesImage } from './process-command.ts'
 import { type LogPump, openLogPump } from './process-log.ts'
-import { commandLine, isAlive, signal } from './process-table.ts'
+import { commandLine, isAlive, parseStat, signal } from './process-table.ts'
 import { type ContainerRecord, readRecord, readText, recordPath, writeRecord } from './record.ts'
 import { hasProgram, makeMountPoint } from './root-path.ts'
 import type { ContainerExit, ContainerSpec, RuntimeDeps } from './runtime.ts'
@@ -97,8 +98,8 @@ const requireProgram = async (spec: ContainerSpec, rootfs: string | undefined): 
     throw new Error(`start container: ${JSON.stringify(command)}: no such program`)
 }
 
-/** Starts the supervisor and settles with proc's stat line of the process. */
-const supervise = (words: readonly string[], spec: ContainerSpec, cwd: string): Promise<string> =>
+/** Starts the supervisor and settles with proc's stat line of the process, once its root is ready. */
+const supervise = (words: readonly string[], spec: ContainerSpec, cwd: string, stderr: string): Promise<string> =>
   new Promise((resolve, reject) => {
     const [program = '', ...args] = words
     const child = spawn(program, args, { detached: true, cwd, stdio: ['ignore', 'ignore', 'ignore', 'pipe'], env: environment(spec.env) })
@@ -111,14 +112,15 @@ const supervise = (words: readonly string[], spec: ContainerSpec, cwd: string): 
       child.unref()
       resolve(text)
     })
-    told.on('end', () => reject(new Error('start container: its supervisor ended at once')))
+    told.on('end', () =>
+      reject(new Error(`start container: ${readFileSync(stderr, 'utf8').trim().slice(0, ERROR_TEXT_MAX) || 'its supervisor ended'}`)),
+    )
     child.on('error', error => reject(new Error(`start container: ${error.message}`, { cause: error })))
   })
 
-/** Pid, start time and parent out of proc's stat line; the same numbers process-table.ts compares. */
-const parseStat = (line: string): { pid: number; pidStart: string; monitorPid: number } => {
-  const fields = line.slice(line.lastIndexOf(')') + 2).split(' ')
-  return { pid: Number.parseInt(line, 10), pidStart: fields[19] ?? '', monitorPid: Number(fields[1]) }
+const identity = (line: string): { pid: number; pidStart: string; monitorPid: number } => {
+  const { pid, pidStart, parent } = parseStat(line)
+  return { pid, pidStart, monitorPid: parent }
 }
 
 export const follow = (place: ProcessPlace, record: ContainerRecord): LogPump => {
@@ -146,8 +148,8 @@ export const launchProcess = async (place: ProcessPlace, id: string, spec: Conta
     ...{ exitFile: join(exitsDir(place), id), pidFile: pidFile(place, id), stdout, stderr, mounts, groups: makeCgroups(place, spec, id) },
     ...(rootfs === undefined ? {} : { rootfs }),
   })
-  const stat = await supervise(words, spec, rootfs === undefined && spec.cwd !== '' ? spec.cwd : '/')
-  const started: ContainerRecord = { ...created, phase: 'started', startedAtMs: place.clock.now(), ...parseStat(stat) }
+  const stat = await supervise(words, spec, rootfs === undefined && spec.cwd !== '' ? spec.cwd : '/', stderr)
+  const started: ContainerRecord = { ...created, phase: 'started', startedAtMs: place.clock.now(), ...identity(stat) }
   await writeRecord(recordPath(dir), started, { durable: false })
   await pump.pump(false)
   return started
@@ -158,7 +160,7 @@ export const adoptProcess = async (place: ProcessPlace, record: ContainerRecord)
   const line = await readText(pidFile(place, record.id))
   if (line === undefined || record.bootId !== place.bootId) return undefined
   const startedAtMs = Math.round((await stat(pidFile(place, record.id))).mtimeMs)
-  const adopted: ContainerRecord = { ...record, phase: 'started', startedAtMs, ...parseStat(line) }
+  const adopted: ContainerRecord = { ...record, phase: 'started', startedAtMs, ...identity(line) }
   await writeRecord(recordPath(dirOf(place, record.id)), adopted, { durable: false })
   return adopted
 }
@@ -199,7 +201,7 @@ export const wipeProcess = async (place: ProcessPlace, id: string): Promise<void
   const record = await readRecord<ContainerRecord>(recordPath(dir))
   const line = await readText(pidFile(place, id))
   if (record !== undefined && record.bootId === place.bootId)
-    killProcess(place, { ...record, ...(line === undefined ? {} : parseStat(line)) })
+    killProcess(place, { ...record, ...(line === undefined ? {} : identity(line)) })
   if (record !== undefined && isSupervised(place, record) && record.monitorPid !== undefined) signal(record.monitorPid, 'SIGKILL')
   place.pumps.get(id)?.close()
   place.pumps.delete(id)

@@ -18,13 +18,22 @@ const readProc = (path: string): string | undefined => {
 /** Identity of this boot; changes with every boot, also where the clock does not. */
 export const bootId = (): string => (readProc('/proc/sys/kernel/random/boot_id') ?? 'unknown').trim()
 
+/** What proc's stat line says. The command in it may hold blanks and brackets; the fields begin after the last one. Pure. */
+export const parseStat = (
+  line: string,
+): { readonly pid: number; readonly state: string; readonly parent: number; readonly pidStart: string } => {
+  const fields = line
+    .slice(line.lastIndexOf(')') + 2)
+    .trim()
+    .split(' ')
+  return { pid: Number.parseInt(line, 10), state: fields[0] ?? '', parent: Number(fields[1]), pidStart: fields[19] ?? '' }
+}
+
 /** Start time of a living process in clock ticks since boot; undefined when there is none or only its zombie. */
 export const processStart = (pid: number): string | undefined => {
-  const stat = readProc(`/proc/${pid}/stat`)
-  if (stat === undefined) return undefined
-  // The command may hold blanks and brackets; the fields begin after the last one.
-  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
-  return fields[0] === 'Z' || fields[0] === 'X' ? undefined : fields[19]
+  const line = readProc(`/proc/${pid}/stat`)
+  const stat = line === undefined ? undefined : parseStat(line)
+  return stat === undefined || stat.state === 'Z' || stat.state === 'X' ? undefined : stat.pidStart
 }
 
 export const isAlive = (pid: number | undefined, start: string | undefined): boolean =>

@@ -141,7 +141,7 @@ export interface Runtime {
   createSandbox(spec: SandboxSpec): Promise<SandboxInfo>
   /** Kills what still runs in it, unmounts and removes everything of the pod. */
   removeSandbox(uid: string): Promise<void>
-  /** Creates and starts. Rejects with ApiError-free Error whose message is fit for `state.waiting.message`. */
+  /** Creates and starts; one that exists already, running or exited, is returned as it is. Rejects with ApiError-free Error whose message is fit for `state.waiting.message`. */
   startContainer(spec: ContainerSpec): Promise<ContainerInfo>
   /** SIGTERM (or the image's stop signal), then SIGKILL after `graceMs`; settles when it has exited. 0 kills at once. */
   stopContainer(id: string, graceMs: number): Promise<void>

@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import type { Exec } from '../base/exec.ts'
 import { SHM_BYTES } from './limits.ts'
 import { must, removeFolder } from './mounts.ts'
-import { isAlive, processStart, signal } from './process-table.ts'
+import { isAlive, parseStat, signal } from './process-table.ts'
 import { exists, isMissing, readText } from './record.ts'
 import type { SandboxInfo, SandboxSpec } from './runtime.ts'
 
@@ -65,30 +65,35 @@ export const buildSandbox = async (exec: Exec, dir: string, spec: SandboxSpec): 
 
 const sharesProcesses = (spec: SandboxSpec): boolean => spec.shareProcessNamespace && !spec.hostPID
 
-/** A process namespace cannot be pinned: it lives as long as its first process. This one says its pid, waits, and buries orphans. */
-const HOLDER =
-  'read -r pid rest < /proc/self/stat; echo "$pid"; exec >/dev/null; trap "exit 0" TERM; while :; do sleep 2147483647 & wait; done'
+/**
+ * A process namespace cannot be pinned: it lives as long as its first process. This one writes down who it is (proc's stat line, $1) and
+ * says so, then waits and buries orphans.
+ */
+const HOLDER = `
+read -r stat < /proc/self/stat
+echo "$stat" > "$1" && echo ready
+exec > /dev/null
+trap "exit 0" TERM
+while :; do sleep 2147483647 & wait; done`
 
 const holderPath = (dir: string): string => join(dir, 'holder')
 
 const startHolder = async (dir: string): Promise<void> => {
-  const child = spawn('unshare', ['--pid', '--fork', '--kill-child', 'sh', '-c', HOLDER], {
-    detached: true,
-    stdio: ['ignore', 'pipe', 'ignore'],
-  })
-  const pid = await new Promise<number>((resolve, reject) => {
+  const words = ['--pid', '--fork', '--kill-child', 'sh', '-c', HOLDER, 'sh', holderPath(dir)]
+  const child = spawn('unshare', words, { detached: true, stdio: ['ignore', 'pipe', 'ignore'] })
+  await new Promise<void>((resolve, reject) => {
     child.on('error', error => reject(new Error(`share process namespace: ${error.message}`, { cause: error })))
-    child.stdout.once('data', chunk => resolve(Number(String(chunk))))
+    child.stdout.once('data', () => resolve())
     child.stdout.once('end', () => reject(new Error('share process namespace: its first process ended')))
   })
   child.stdout.destroy()
   child.unref()
-  await writeFile(holderPath(dir), `${pid} ${processStart(pid) ?? ''}`)
 }
 
 const holder = async (dir: string): Promise<number | undefined> => {
-  const [pid, start] = ((await readText(holderPath(dir))) ?? '').split(' ')
-  return isAlive(Number(pid), start) ? Number(pid) : undefined
+  const line = await readText(holderPath(dir))
+  const known = line === undefined ? undefined : parseStat(line)
+  return known !== undefined && isAlive(known.pid, known.pidStart) ? known.pid : undefined
 }
 
 const isNamespace = async (path: string): Promise<boolean> => {

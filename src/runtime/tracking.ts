@@ -1,6 +1,7 @@
 // The life of containers as seen from disk, the same for every runtime that has a monitor beside each container: what state one is in,
 // when it exits, how it is stopped. Each runtime brings its own way to look, kill and clear away.
 
+import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Clock } from '../base/clock.ts'
 import { messageOf } from '../base/errors.ts'
@@ -43,6 +44,9 @@ export interface Tracking {
   onExit(fn: (container: ContainerInfo) => void): void
   close(): Promise<void>
 }
+
+/** A container's id; monitors also put files of other names here while they write. */
+const ID = /^[^_.]+_[^_.]+_\d+$/
 
 /** Exit code reported when it could not be learnt; always together with `unknown`. As the kubelet does. */
 const EXIT_UNKNOWN = 137
@@ -122,7 +126,12 @@ export const createTracking = (deps: TrackingDeps, hooks: ContainerHooks): Track
     read,
     inspectNow,
     inspect,
-    inspectAll: async () => (await Promise.all((await names(deps.containersDir)).map(inspect))).filter(info => info !== undefined),
+    async inspectAll() {
+      const ids = await names(deps.containersDir)
+      for (const name of await names(deps.exitsDir))
+        if (ID.test(name) && !(await exists(dirOf(name)))) await rm(join(deps.exitsDir, name), { force: true })
+      return (await Promise.all(ids.map(inspect))).filter(info => info !== undefined)
+    },
     stop: stopper.stop,
     remove: (id, force) =>
       inOrder.run(id, async () => {
