@@ -29,7 +29,17 @@ import {
   takeMissing,
 } from './session-desired.ts'
 import { type DeviceOutput, type DeviceState, emit, sendFrame } from './session-state.ts'
-import { ackStatus, digestText, loseStatus, nextStatusFrame, putStatus, restartStatus, settleStatus, statusWaits } from './status-outbox.ts'
+import {
+  ackStatus,
+  digestText,
+  loseStatus,
+  nextStatusFrame,
+  offerStatus,
+  putStatus,
+  restartStatus,
+  settleStatus,
+  statusWaits,
+} from './status-outbox.ts'
 
 export type DeviceInput =
   | { readonly in: 'start'; readonly held: { readonly head: HeldHead; readonly document: Document } | undefined }
@@ -77,7 +87,7 @@ const hello = (s: DeviceState): void => {
     run: s.deps.run,
     seq: s.conn,
     head: head ? { epoch: head.epoch, generation: head.generation, sha256: head.sha256 } : null,
-    statusDigest: digestText(s.status.digest),
+    statusDigest: offerStatus(s.status),
     statusBase: digestText(s.status.view),
   })
 }
@@ -117,6 +127,7 @@ const welcome = (s: DeviceState, frame: Extract<ServerFrame, { t: 'welcome' }>):
   else emit(s, { do: 'log', level: 'error', message: 'server time is not signed by its key', error: frame.time })
   if (frame.needStatus === 'all') restartStatus(s.status)
   else if (frame.needStatus === 'none') settleStatus(s.status)
+  s.status.offered = new Map()
   greetDesired(s, frame.head)
 }
 

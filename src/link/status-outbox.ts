@@ -24,6 +24,8 @@ export interface StatusOutbox {
   whole: boolean
   inFlight: { readonly seq: number; readonly view: bigint; readonly hashes: ReadonlyMap<string, bigint> } | undefined
   seq: number
+  /** What the last hello's digest covered, until its welcome: the server agrees with that, not with what was set since. */
+  offered: ReadonlyMap<string, bigint>
 }
 
 export const newStatusOutbox = (): StatusOutbox => ({
@@ -34,6 +36,7 @@ export const newStatusOutbox = (): StatusOutbox => ({
   whole: false,
   inFlight: undefined,
   seq: 0,
+  offered: new Map(),
 })
 
 export const digestText = (digest: bigint): string => digest.toString(16).padStart(32, '0')
@@ -85,14 +88,23 @@ export const restartStatus = (box: StatusOutbox): void => {
   }
 }
 
-/** The server holds exactly our present values. */
+/** The digest for a hello, remembered with all it covers. */
+export const offerStatus = (box: StatusOutbox): string => {
+  box.offered = new Map([...box.entries].map(([key, entry]) => [key, entry.hash]))
+  return digestText(box.digest)
+}
+
+/** The server holds exactly what the hello's digest covered. */
 export const settleStatus = (box: StatusOutbox): void => {
   box.inFlight = undefined
-  box.view = box.digest
   box.whole = false
+  box.view = 0n
   box.dirty.clear()
+  for (const key of box.offered.keys()) if (!box.entries.has(key)) box.entries.set(key, { text: undefined, bytes: 4, hash: 0n, acked: 0n })
   for (const [key, entry] of box.entries) {
-    entry.acked = entry.hash
+    entry.acked = box.offered.get(key) ?? 0n
+    box.view ^= entry.acked
+    if (entry.hash !== entry.acked) box.dirty.add(key)
     drop(box, key, entry)
   }
 }

@@ -78,7 +78,7 @@ export interface World {
   readonly reported: Map<string, unknown>
   readonly events: string[]
   /** Callbacks not answered yet. */
-  readonly callbacks: { readonly session: ServerState; readonly output: Extract<ServerOutput, { do: 'status' | 'events' }> }[]
+  readonly callbacks: { readonly wire: Wire; readonly output: Extract<ServerOutput, { do: 'status' | 'events' }> }[]
   rejectCallbacks: boolean
   readonly applied: { readonly head: HeldHead; readonly document: Document }[]
   readonly refused: string[]
@@ -86,6 +86,7 @@ export interface World {
   readonly bytes: { up: number; down: number; frames: string[] }
   run: number
   sessions: number
+  readonly inputs: DeviceInput[]
 }
 
 export const newWorld = (): World => {
@@ -111,6 +112,7 @@ export const newWorld = (): World => {
     bytes: { up: 0, down: 0, frames: [] },
     run: 0,
     sessions: 0,
+    inputs: [],
   }
   startServer(world)
   startDevice(world)
@@ -199,15 +201,21 @@ const carryDevice = (w: World, output: DeviceOutput): void => {
   }
 }
 
+/** Inputs that outputs lead to wait their turn, as in the shell. */
 export const put = (w: World, input: DeviceInput): void => {
-  for (const output of stepDevice(w.device, input, w.nowMs)) carryDevice(w, output)
+  w.inputs.push(input)
+  if (w.inputs.length > 1) return
+  for (let next = w.inputs[0]; next !== undefined; next = w.inputs[0]) {
+    for (const output of stepDevice(w.device, next, w.nowMs)) carryDevice(w, output)
+    w.inputs.shift()
+  }
 }
 
 const carryServer = (w: World, wire: Wire, output: ServerOutput): void => {
   if (output.do === 'send') wire.down.push(output.text)
   else if (output.do === 'close') wire.serverOpen = false
   else if (output.do === 'refused') w.refused.push(output.why)
-  else if (output.do === 'status' || output.do === 'events') w.callbacks.push({ session: wire.session, output })
+  else if (output.do === 'status' || output.do === 'events') w.callbacks.push({ wire, output })
   else if (output.do === 'greeted')
     for (const other of w.wires) if (other !== wire && other.serverOpen) putServer(w, other, { in: 'stop', reason: 'replaced' })
 }
@@ -253,7 +261,7 @@ export const deliver = (w: World, wire: Wire, direction: 'up' | 'down'): boolean
 export const settle = (w: World): boolean => {
   const next = w.callbacks.shift()
   if (!next) return false
-  const { session, output } = next
+  const { wire, output } = next
   const ok = !w.rejectCallbacks
   if (ok && output.do === 'status') {
     if (output.whole) w.seen.clear()
@@ -261,8 +269,7 @@ export const settle = (w: World): boolean => {
       if (item.value === null) w.seen.delete(item.key)
       else w.seen.set(item.key, JSON.stringify(item.value))
   } else if (ok && output.do === 'events') w.events.push(...output.items.map(event => event.note))
-  const wire = w.wires.find(candidate => candidate.session === session)
-  if (wire) putServer(w, wire, output.do === 'status' ? { in: 'statusDone', ok } : { in: 'eventsDone', ok })
+  putServer(w, wire, output.do === 'status' ? { in: 'statusDone', ok } : { in: 'eventsDone', ok })
   return true
 }
 

@@ -1,0 +1,354 @@
+import fc from 'fast-check'
+import t from 'tap'
+import { RECONNECT_BASE_MS, SESSION_LONG_MS } from '../../../src/link/limits.ts'
+import { headText } from '../../../src/link/messages.ts'
+import {
+  advance,
+  change,
+  codec,
+  DEVICE,
+  deliver,
+  documentOf,
+  drain,
+  live,
+  newWorld,
+  put,
+  putServer,
+  report,
+  run,
+  signWith,
+  startDevice,
+  startServer,
+  type World,
+} from './world.ts'
+
+const values = (w: World): Record<string, string> =>
+  Object.fromEntries((w.disk?.document.configMaps ?? []).map(map => [map.metadata.name, map.data?.['value']])) as Record<string, string>
+const seen = (w: World): Record<string, string> => Object.fromEntries([...w.seen].sort())
+/** Frames of a type in the order they arrived, from `since`. */
+const frames = (w: World, since = 0): string[] =>
+  w.bytes.frames.slice(since).map(line => `${line.split(' ')[0]} ${/"t":"(\w+)"/.exec(line)?.[1]}`)
+
+t.test('a device fetches its document, saves it, then says so; a change is fetched as a patch', async t => {
+  const w = newWorld()
+  change(w, 'a', 'one')
+  run(w, 1000)
+  t.strictSame(values(w), { a: 'one' })
+  t.strictSame(frames(w), ['up hello', 'down welcome', 'up fetch', 'up status', 'down document', 'up applied', 'down statusAck'])
+  const mark = w.bytes.frames.length
+  change(w, 'a', 'two')
+  run(w, 1000)
+  t.strictSame(values(w), { a: 'two' })
+  t.strictSame(frames(w, mark), ['down head', 'up fetch', 'down document', 'up applied'])
+  t.match(w.bytes.frames[mark + 2], /"base":"[0-9a-f]{64}"/)
+  t.strictSame(w.record.held?.generation, w.disk?.head.generation)
+})
+
+t.test('an unchanged document is neither signed nor sent, whatever was written to the store', async t => {
+  const w = newWorld()
+  change(w, 'a', 'one')
+  run(w, 1000)
+  const mark = w.bytes.frames.length
+  for (let i = 0; i < 5; i++) change(w, 'a', 'one')
+  run(w, 1000)
+  t.strictSame(frames(w, mark), [])
+})
+
+t.test('a reconnect without change costs a hello and a welcome', async t => {
+  const w = newWorld()
+  change(w, 'a', 'one')
+  report(w, 'node', { ready: true })
+  run(w, 1000)
+  const mark = w.bytes.frames.length
+  live(w)!.serverOpen = false
+  run(w, 60_000)
+  t.strictSame(frames(w, mark).slice(0, 2), ['up hello', 'down welcome'])
+  t.match(w.bytes.frames[mark + 1], /"head":null,"needStatus":"none"/)
+  t.notOk(frames(w, mark).includes('up status'))
+})
+
+t.test('status reaches the server by its last value only, and a new server asks for all of it', async t => {
+  const w = newWorld()
+  run(w, 1000)
+  for (let i = 0; i < 50; i++) report(w, 'pod/a', { i })
+  report(w, 'pod/b', { phase: 'Running' })
+  report(w, 'pod/b', null)
+  const mark = w.bytes.frames.length
+  run(w, 1000)
+  t.strictSame(frames(w, mark), ['up status', 'down statusAck'])
+  t.strictSame(seen(w), { 'pod/a': '{"i":49}' })
+  w.seen.clear()
+  startServer(w)
+  run(w, 60_000)
+  t.strictSame(seen(w), { 'pod/a': '{"i":49}' })
+})
+
+t.test('what is reported between hello and welcome is not taken for what the two agreed on', async t => {
+  const w = newWorld()
+  report(w, 'pod/a', 1)
+  report(w, 'pod/b', 1)
+  run(w, 1000)
+  startDevice(w)
+  report(w, 'pod/a', 2)
+  report(w, 'pod/b', null)
+  run(w, 60_000)
+  t.strictSame(seen(w), { 'pod/a': '2' })
+})
+
+t.test('a rejected report is asked for again, and acknowledged only when it was taken', async t => {
+  const w = newWorld()
+  run(w, 1000)
+  w.rejectCallbacks = true
+  report(w, 'pod/a', 1)
+  put(w, {
+    in: 'event',
+    event: { regarding: { kind: 'Pod', name: 'a', uid: 'u' }, type: 'Normal', reason: 'Started', note: 'n1', time: '2026-11-22T10:00:00Z' },
+  })
+  run(w, 5000)
+  t.strictSame([seen(w), w.events], [{}, []])
+  w.rejectCallbacks = false
+  run(w, 30_000)
+  t.strictSame([seen(w), w.events], [{ 'pod/a': '1' }, ['n1']])
+})
+
+t.test('a head that is altered, of an older generation, for another device or with another key changes nothing', async t => {
+  const w = newWorld()
+  change(w, 'a', 'one')
+  run(w, 1000)
+  const { head } = w.disk!
+  const forge = (part: Partial<typeof head>, key = 'key', device = DEVICE): string => {
+    const bare = { ...head, ...part }
+    return JSON.stringify({ t: 'head', head: { ...bare, sig: part.sig ?? signWith(key, headText(device, bare)) } })
+  }
+  const other = codec.sha256(codec.encode('other'))
+  const offered: readonly [string, string][] = [
+    [forge({ generation: head.generation + 1, sha256: other, sig: head.sig }), 'signature'],
+    [forge({ generation: head.generation + 1, sha256: other }, 'stolen'), 'signature'],
+    [forge({ generation: head.generation + 1, sha256: other }, 'key', 'tower-8'), 'signature'],
+    [forge({ generation: head.generation - 1, sha256: other }), 'older'],
+    [forge({ sha256: other }), 'older'],
+    [forge({ epoch: 'e2', generation: head.generation - 1, sha256: other }), 'conflict'],
+  ]
+  for (const [text, why] of offered) {
+    const before = w.refused.length
+    put(w, { in: 'frame', conn: w.device.conn, text })
+    drain(w)
+    t.strictSame(w.refused.slice(before), [why])
+  }
+  t.strictSame(values(w), { a: 'one' })
+  t.equal(w.applied.length, 1)
+  const mark = w.bytes.frames.length
+  put(w, { in: 'frame', conn: w.device.conn, text: forge({}) })
+  drain(w)
+  t.strictSame(frames(w, mark), [], 'the same head again is met with silence')
+})
+
+t.test('a restored server with lower content pauses the device until the operator decides, on either side', async t => {
+  for (const side of ['device', 'server'] as const) {
+    const w = newWorld()
+    for (let i = 0; i < 9; i++) change(w, 'a', `v${i}`)
+    run(w, 1000)
+    w.truth.revision = 3
+    w.truth.values = { a: 'restored' }
+    w.desk.epoch = 'e2'
+    startServer(w)
+    run(w, 60_000)
+    t.strictSame(values(w), { a: 'v8' }, 'what runs keeps running')
+    t.match(w.device.desired.conflict?.message, /an operator must decide/)
+    t.ok(w.refused.includes('conflict'))
+    if (side === 'device') put(w, { in: 'resume' })
+    else putServer(w, live(w)!, { in: 'resume' })
+    run(w, 1000)
+    t.strictSame(values(w), { a: 'restored' })
+    t.equal(w.device.desired.conflict, undefined)
+    t.equal(w.disk?.head.epoch, 'e2')
+    change(w, 'a', 'after')
+    run(w, 1000)
+    t.strictSame(values(w), { a: 'after' }, 'and the new epoch goes on from there')
+    const replay = { epoch: 'e1', generation: 99, sha256: codec.sha256(codec.encode('x')), size: 5 }
+    put(w, {
+      in: 'frame',
+      conn: w.device.conn,
+      text: JSON.stringify({ t: 'head', head: { ...replay, sig: signWith('key', headText(DEVICE, replay)) } }),
+    })
+    drain(w)
+    t.equal(w.refused.at(-1), 'older', 'a head of the epoch that was left is old, whatever its generation')
+  }
+})
+
+t.test('a restored server with the same content, or with newer content, is simply followed', async t => {
+  const w = newWorld()
+  change(w, 'a', 'one')
+  run(w, 1000)
+  w.desk.epoch = 'e2'
+  w.truth.revision = 1
+  startServer(w)
+  run(w, 60_000)
+  t.equal(w.disk?.head.epoch, 'e2')
+  w.desk.epoch = 'e3'
+  w.truth.revision = 100
+  w.truth.values = { a: 'newer' }
+  startServer(w)
+  run(w, 60_000)
+  t.strictSame(values(w), { a: 'newer' })
+  t.strictSame(w.refused, [])
+})
+
+t.test('another version of the server renders the same revision differently: the device follows', async t => {
+  const w = newWorld()
+  change(w, 'a', 'one')
+  run(w, 1000)
+  w.truth.values = { a: 'one', b: 'rendered by a newer server' }
+  startServer(w)
+  run(w, 60_000)
+  t.strictSame(values(w), w.truth.values)
+})
+
+t.test('what the disk lost or altered is fetched again; what it holds is not', async t => {
+  const w = newWorld()
+  change(w, 'a', 'one')
+  run(w, 1000)
+  w.disk = { head: w.disk!.head, document: documentOf({ a: 'tampered' }) }
+  startDevice(w)
+  run(w, 60_000)
+  t.strictSame(values(w), { a: 'one' })
+  t.ok(w.log.some(line => /not what was signed/.test(line)))
+  w.disk = undefined
+  startDevice(w)
+  run(w, 60_000)
+  t.strictSame(values(w), { a: 'one' })
+  const mark = w.bytes.frames.length
+  startDevice(w)
+  run(w, 60_000)
+  t.notOk(frames(w, mark).includes('up fetch'))
+})
+
+t.test('a full disk delays the document; nothing is applied that was not saved', async t => {
+  const w = newWorld()
+  w.diskFull = true
+  change(w, 'a', 'one')
+  run(w, 10_000)
+  t.strictSame([w.applied.length, frames(w).includes('up applied')], [0, false])
+  w.diskFull = false
+  run(w, 10 * 60_000)
+  t.strictSame(values(w), { a: 'one' })
+  t.ok(frames(w).includes('up applied'))
+})
+
+t.test('a large document comes in windows and goes on where the last connection broke', async t => {
+  const w = newWorld()
+  const noise = Array.from({ length: 30_000 }, (_, i) => codec.sha256(codec.encode(String(i))).slice(0, 16)).join('')
+  change(w, 'big', noise)
+  put(w, { in: 'sync' })
+  let fetched = 0
+  for (let breaks = 0; breaks < 4; breaks++) {
+    for (let i = 0; i < 8; i++) {
+      const wire = live(w)
+      if (!wire) advance(w, w.nowMs + 60_000)
+      else if (!deliver(w, wire, 'up') && deliver(w, wire, 'down')) fetched++
+    }
+    const wire = live(w)
+    if (wire) wire.serverOpen = wire.deviceOpen = false
+    put(w, { in: 'closed', conn: w.device.conn, reason: 'cut' })
+  }
+  const before = w.device.desired.download?.received ?? 0
+  t.ok(before > 64_000, `${before} bytes kept across four connections`)
+  const mark = w.bytes.down
+  run(w, 60_000)
+  t.equal(values(w)['big'], noise)
+  const whole = (w.disk?.head.size ?? 0) * (4 / 3) * 0.6
+  t.ok(w.bytes.down - mark < whole, `${w.bytes.down - mark} bytes after the last break, not the whole`)
+  t.ok(fetched > 0)
+})
+
+t.test('a half-open connection is noticed by both sides and replaced', async t => {
+  const w = newWorld()
+  change(w, 'a', 'one')
+  run(w, 1000)
+  const old = live(w)!
+  old.dead = true
+  change(w, 'a', 'two')
+  run(w, 40_000)
+  t.not(live(w), old)
+  t.strictSame(values(w), { a: 'two' })
+  t.equal(old.serverOpen, false)
+})
+
+t.test('a hello that was overtaken by a newer connection does not take its place', async t => {
+  const w = newWorld()
+  run(w, 1000)
+  const old = live(w)!
+  const stale = { ...old, session: { ...old.session, phase: 'greeting' as const, deps: { ...old.session.deps, id: 99 } }, serverOpen: true }
+  w.wires.push(stale)
+  putServer(w, stale, {
+    in: 'frame',
+    text: JSON.stringify({
+      t: 'hello',
+      v: 1,
+      bootID: 'boot-1',
+      run: 'run-1',
+      seq: 1,
+      head: null,
+      statusDigest: '0'.repeat(32),
+      statusBase: '0'.repeat(32),
+    }),
+  })
+  t.equal(stale.serverOpen, false)
+  t.equal(live(w), old)
+})
+
+t.test('the first retry after a long session falls into the herd window, later ones back off with full jitter up to the cap', async t => {
+  const w = newWorld()
+  run(w, SESSION_LONG_MS + 1000)
+  w.reachable = false
+  live(w)!.serverOpen = false
+  drain(w)
+  const first = w.device.phase.is === 'waiting' ? w.device.phase.dialAtMs - w.nowMs : -1
+  t.ok(first >= 0 && first <= 1001)
+  const delays: number[] = []
+  for (let i = 0; i < 40; i++) {
+    advance(w, Number.POSITIVE_INFINITY)
+    if (w.device.phase.is === 'waiting') delays.push(w.device.phase.dialAtMs - w.nowMs)
+  }
+  t.ok(delays.every((delay, i) => delay <= Math.min(15 * 60_000, RECONNECT_BASE_MS * 2 ** i) + 1))
+  t.ok(Math.max(...delays) > 10 * 60_000)
+  t.ok(Math.min(...delays.slice(12)) < 5 * 60_000, 'full jitter reaches down as well')
+})
+
+t.test('malformed frames end the connection, never the machine', async t => {
+  const junk = fc.oneof(
+    fc.string(),
+    fc.json(),
+    fc
+      .record({ t: fc.constantFrom('head', 'welcome', 'document', 'data', 'credit', 'open', 'eventsAck'), id: fc.anything() })
+      .map(x => JSON.stringify(x) ?? ''),
+  )
+  const w = newWorld()
+  change(w, 'a', 'one')
+  run(w, 1000)
+  fc.assert(
+    fc.property(junk, text => {
+      put(w, { in: 'frame', conn: w.device.conn, text })
+      const wire = live(w)
+      if (wire) wire.up.push(text)
+      run(w, 20 * 60_000)
+      return live(w) !== undefined && values(w)['a'] === 'one'
+    }),
+    { numRuns: 40 },
+  )
+  t.equal(w.applied.length, 1)
+})
+
+t.test('the same inputs give the same frames', async t => {
+  const trace = (): string[] => {
+    const w = newWorld()
+    for (let i = 0; i < 30; i++) {
+      change(w, 'a', `v${i}`)
+      report(w, 'pod/a', i)
+      if (i % 7 === 0) live(w)!.serverOpen = false
+      run(w, 3000)
+    }
+    return w.bytes.frames
+  }
+  t.strictSame(trace(), trace())
+})
