@@ -189,7 +189,7 @@ export const settleProcess = async (place: ProcessPlace, record: ContainerRecord
   killCgroup(place.layout, cgroupOf(place, record.id))
   const pump = follow(place, record)
   await pump.pump(true)
-  pump.close()
+  await pump.close()
   place.pumps.delete(record.id)
 }
 
@@ -203,7 +203,7 @@ export const wipeProcess = async (place: ProcessPlace, id: string): Promise<void
   if (record !== undefined && record.bootId === place.bootId)
     killProcess(place, { ...record, ...(line === undefined ? {} : identity(line)) })
   if (record !== undefined && isSupervised(place, record) && record.monitorPid !== undefined) signal(record.monitorPid, 'SIGKILL')
-  place.pumps.get(id)?.close()
+  await place.pumps.get(id)?.close()
   place.pumps.delete(id)
   removeCgroup(place.layout, cgroupOf(place, id))
   await rm(join(exitsDir(place), id), { force: true })

@@ -73,7 +73,8 @@ const sizeOf = async (path: string): Promise<number> => {
 export interface LogPump {
   /** Converts what there is; with `last` also an unfinished line. */
   pump(last: boolean): Promise<void>
-  close(): void
+  /** Settles when nothing is under way any more; later calls of pump do nothing. */
+  close(): Promise<void>
 }
 
 export interface LogPumpDeps {
@@ -95,6 +96,7 @@ export const openLogPump = (deps: LogPumpDeps, dir: string, logPath: string): Lo
   const positionPath = join(dir, 'log.json')
   let tail: Promise<void> = Promise.resolve()
   let queued = false
+  let closed = false
 
   const pumpStream = async (stream: Stream, last: boolean): Promise<void> => {
     const raw = join(dir, stream)
@@ -124,6 +126,7 @@ export const openLogPump = (deps: LogPumpDeps, dir: string, logPath: string): Lo
   const pump = (last: boolean): Promise<void> => {
     const next = tail.then(async () => {
       queued = false
+      if (closed) return
       for (const stream of STREAMS) await pumpStream(stream, last)
     })
     tail = next.catch(error => deps.log.error('output not converted', { dir, error: messageOf(error) }))
@@ -141,5 +144,12 @@ export const openLogPump = (deps: LogPumpDeps, dir: string, logPath: string): Lo
     return watcher
   }
   const watcher = follow()
-  return { pump, close: () => watcher.close() }
+  return {
+    pump,
+    close() {
+      closed = true
+      watcher.close()
+      return tail
+    },
+  }
 }

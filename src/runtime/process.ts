@@ -188,7 +188,7 @@ export const openProcessRuntime = async (deps: RuntimeDeps): Promise<Runtime> =>
     },
     async close() {
       await tracking.close()
-      for (const pump of place.pumps.values()) pump.close()
+      await Promise.all([...place.pumps.values()].map(pump => pump.close()))
       place.pumps.clear()
     },
   }
