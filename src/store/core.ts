@@ -16,7 +16,7 @@ import { createLogExtent, type LogExtent } from './log-extent.ts'
 import { checkWrite, type Operation, rowOf, stage, type WriteDone } from './staging.ts'
 import { createReader, loadState, type Reader, type State } from './state.ts'
 import type { Entry, WatchOptions, Write } from './store.ts'
-import { createWatchers, type Watchers } from './watchers.ts'
+import { Watchers } from './watchers.ts'
 import { StoredEvent, WINDOW_BOUNDS, type WindowBounds } from './window.ts'
 
 export interface CoreDeps {
@@ -86,7 +86,7 @@ export class Core {
     this.#state = loadState(loaded, this.#cache, this.#bounds, nowMs)
     this.#extent = createLogExtent(loaded.olderRows, loaded.log)
     this.reader = createReader(this.#state)
-    this.#watchers = createWatchers((message, error) => deps.log.error(message, { cause: messageOf(error) }))
+    this.#watchers = new Watchers((message, error) => deps.log.error(message, { cause: messageOf(error) }))
     this.#lazy = createLazySet(nowMs)
     this.#assigned = loaded.revision
     this.#ceiling = loaded.ceiling

@@ -26,6 +26,18 @@ const lowerBound = (keys: readonly string[], key: string): number => {
   return low
 }
 
+/** The chunk that holds `key` or would: the last one that begins at or below it. */
+const chunkIndex = (chunks: readonly (readonly string[])[], key: string): number => {
+  let low = 0
+  let high = chunks.length
+  while (low < high) {
+    const middle = (low + high) >>> 1
+    if (chunks[middle]![0]! <= key) low = middle + 1
+    else high = middle
+  }
+  return Math.max(0, low - 1)
+}
+
 const later = (a: string, b: string): string => {
   if (a < b) return b
   return a
@@ -37,17 +49,7 @@ export const createKeyIndex = (initial: Iterable<string> = []): KeyIndex => {
   for (let i = 0; i < sorted.length; i += CHUNK_KEYS_MAX / 2) chunks.push(sorted.slice(i, i + CHUNK_KEYS_MAX / 2))
   let size = sorted.length
 
-  /** The chunk that holds `key` or would: the last one that begins at or below it. */
-  const chunkOf = (key: string): number => {
-    let low = 0
-    let high = chunks.length
-    while (low < high) {
-      const middle = (low + high) >>> 1
-      if (chunks[middle]![0]! <= key) low = middle + 1
-      else high = middle
-    }
-    return Math.max(0, low - 1)
-  }
+  const chunkOf = (key: string): number => chunkIndex(chunks, key)
   /** How many keys are below `key`. */
   const rank = (key: string): number => {
     if (chunks.length === 0) return 0

@@ -60,6 +60,18 @@ export interface EventWindow {
   undo(prefix: string, revision: number): Map<string, Entry | undefined>
 }
 
+/** The place of the first event above a revision; events before `start` are gone. */
+const placeAfter = (events: readonly (StoredEvent | undefined)[], start: number, revision: number): number => {
+  let low = start
+  let high = events.length
+  while (low < high) {
+    const middle = (low + high) >>> 1
+    if (events[middle]!.revision <= revision) low = middle + 1
+    else high = middle
+  }
+  return low
+}
+
 export const createWindow = (initialFloor: number, bounds: WindowBounds = WINDOW_BOUNDS): EventWindow => {
   let events: (StoredEvent | undefined)[] = []
   let start = 0
@@ -84,16 +96,7 @@ export const createWindow = (initialFloor: number, bounds: WindowBounds = WINDOW
       start = 0
     }
   }
-  const positionAfter = (revision: number): number => {
-    let low = start
-    let high = events.length
-    while (low < high) {
-      const middle = (low + high) >>> 1
-      if (events[middle]!.revision <= revision) low = middle + 1
-      else high = middle
-    }
-    return low
-  }
+  const positionAfter = (revision: number): number => placeAfter(events, start, revision)
   return {
     get floor() {
       return floor
