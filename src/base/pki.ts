@@ -39,8 +39,8 @@ export interface Pki {
   verify(publicPem: string, text: string, signatureBase64: string): boolean
   /** Hex SHA-256. */
   sha256(bytes: Uint8Array | string): string
-  /** Hex SHA-256 of a certificate's public key (SubjectPublicKeyInfo): what a join token pins. */
-  publicKeyPin(certPem: string): string
+  /** Hex SHA-256 of the public key (SubjectPublicKeyInfo) of a PEM or DER certificate: what a join token pins. */
+  publicKeyPin(cert: string | Uint8Array): string
   /** Common name, organizations and validity of a PEM or DER certificate. */
   inspect(cert: string | Uint8Array): {
     readonly commonName: string

@@ -160,9 +160,9 @@ export const systemPki: Pki = {
     return cryptoVerify(null, Buffer.from(text, 'utf8'), key, Buffer.from(signatureBase64, 'base64'))
   },
   sha256: bytes => createHash('sha256').update(bytes).digest('hex'),
-  publicKeyPin: certPem =>
+  publicKeyPin: cert =>
     createHash('sha256')
-      .update(spki(new X509Certificate(certPem).publicKey))
+      .update(spki(new X509Certificate(cert).publicKey))
       .digest('hex'),
   inspect(cert) {
     const parsed = new X509Certificate(cert)

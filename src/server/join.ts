@@ -10,6 +10,7 @@ import type { Identity, Pki } from '../base/pki.ts'
 import type { View } from '../controllers/controller.ts'
 import { kindByName } from '../kinds/index.ts'
 import type { Node } from '../kinds/node.ts'
+import { LINK_PATH } from '../link/transports/index.ts'
 import { allocatePodCIDR } from './addresses.ts'
 import type { Credentials } from './credentials.ts'
 
@@ -31,7 +32,6 @@ export interface JoinAnswer {
   readonly clusterCIDR: string
 }
 
-export const LINK_PATH = '/link/v1'
 /** Names the public key a node name belongs to. */
 export const KEY_ANNOTATION = 'heliopause.io/public-key-sha256'
 const CERT_DAYS = 365 * 10

@@ -35,7 +35,7 @@ export const createSimLink = (world: World, name: string, shape: LinkShape): Sim
   const latency = (): number => {
     let steps = 0
     while (random.int(2) === 0 && steps < 6) steps++
-    return shape.latencyMinMs + (steps * (shape.latencyMeanMs - shape.latencyMinMs))
+    return shape.latencyMinMs + steps * (shape.latencyMeanMs - shape.latencyMinMs)
   }
 
   const createEnd = (direction: 'up' | 'down', peer: () => End): End => {

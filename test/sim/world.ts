@@ -73,8 +73,8 @@ export interface World {
   readonly tail: readonly string[]
   /** Called after every event; throws when something that must hold does not. */
   onEvent(check: () => void): void
-  /** Runs until virtual time `untilMs`, or until nothing is left to happen. */
-  run(untilMs: number): void
+  /** Runs until virtual time `untilMs`. Between two events all promises settle: one macrotask boundary each. */
+  run(untilMs: number): Promise<void>
 }
 
 export const createWorld = (seed: string): World => {
@@ -116,7 +116,7 @@ export const createWorld = (seed: string): World => {
     onEvent(check) {
       checks.push(check)
     },
-    run(untilMs) {
+    async run(untilMs) {
       for (let item = heap.pop(); item; item = heap.pop()) {
         if (item.atMs > untilMs) {
           heap.push(item)
@@ -126,6 +126,7 @@ export const createWorld = (seed: string): World => {
         state.nowMs = item.atMs
         state.events++
         item.fn()
+        await new Promise(resolve => setImmediate(resolve))
         for (const check of checks) check()
       }
       state.nowMs = Math.max(state.nowMs, untilMs)

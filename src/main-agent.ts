@@ -1,0 +1,97 @@
+// The agent role: concrete runtime, network, images and link; alone, or beside a server in one process.
+
+import { join } from 'node:path'
+import { type Agent, startAgent } from './agent/agent.ts'
+import { openImageStore } from './agent/images/image-store.ts'
+import type { Log } from './base/log.ts'
+import { systemClock } from './host/clock.ts'
+import { systemExec } from './host/exec.ts'
+import { hostFacts } from './host/facts.ts'
+import { systemFiles } from './host/files.ts'
+import { jsonLog, type LogLevel } from './host/log.ts'
+import { systemPki } from './host/pki.ts'
+import { systemRandom } from './host/random.ts'
+import { openDeviceLink, webSocketDialer } from './link/transports/index.ts'
+import { complain, explain, readRole, untilStopped, VERSION } from './main-options.ts'
+import { allocateAddress, createNetwork } from './network/index.ts'
+import { selectRuntime } from './runtime/index.ts'
+
+export interface DeviceOptions {
+  readonly dataDir: string
+  readonly nodeName: string | undefined
+  readonly runtime: string
+  readonly server?: string | undefined
+  readonly token?: string | undefined
+}
+
+/** Starts the pods of this data folder, then looks for the server. */
+export const startDevice = async (deps: { readonly log: Log }, options: DeviceOptions): Promise<Agent> => {
+  const { log } = deps
+  const { dataDir } = options
+  const facts = hostFacts(dataDir)
+  const runtime = await selectRuntime(options.runtime as 'auto' | 'crun' | 'process', {
+    exec: systemExec,
+    clock: systemClock,
+    log,
+    dir: join(dataDir, 'run'),
+  })
+  return startAgent({
+    dir: dataDir,
+    nodeName: options.nodeName ?? facts.hostname.toLowerCase(),
+    version: VERSION.gitVersion,
+    runtime,
+    network: createNetwork({ exec: systemExec, log, instance: dataDir }, runtime),
+    allocateAddress,
+    images: openImageStore(join(dataDir, 'images'), { clock: systemClock, exec: systemExec, log }),
+    clock: systemClock,
+    random: systemRandom,
+    log,
+    files: systemFiles,
+    exec: systemExec,
+    pki: systemPki,
+    hostFacts: () => hostFacts(dataDir),
+    openLink: (identity, hooks) =>
+      openDeviceLink({
+        ...hooks,
+        device: identity.nodeName,
+        bootID: facts.bootID,
+        clock: systemClock,
+        random: systemRandom,
+        log,
+        dialer: webSocketDialer({
+          server: identity.server,
+          credentials: () => ({ ca: identity.ca, cert: identity.certificate, key: identity.key }),
+        }),
+        verify: (text, signature) => systemPki.verify(identity.headKey, text, signature),
+        sha256: systemPki.sha256,
+      }),
+    ...(options.server ? { join: { server: options.server, ...(options.token ? { token: options.token } : {}) } } : {}),
+    pid: process.pid,
+  })
+}
+
+export const runAgent = async (argv: readonly string[]): Promise<number> => {
+  const options = await readRole('agent', argv)
+  if (!options) return 2
+  const later = options['link'] === 'mqtt' ? '--link mqtt' : options['runtime'] === 'cri' ? '--runtime cri' : undefined
+  if (later) {
+    complain(`${later} is not in this version`, 'leave the flag out')
+    return 2
+  }
+  try {
+    const agent = await startDevice(
+      { log: jsonLog(options['logLevel'] as LogLevel) },
+      {
+        dataDir: String(options['dataDir']),
+        nodeName: options['nodeName'] as string | undefined,
+        runtime: String(options['runtime']),
+        server: options['server'] as string | undefined,
+        token: options['token'] as string | undefined,
+      },
+    )
+    process.stdout.write(`ready ${agent.nodeName}\n`)
+    return await untilStopped(() => agent.close())
+  } catch (error) {
+    return explain(error)
+  }
+}

@@ -1,0 +1,142 @@
+// The options of the two long-running roles, their help, and how a role begins and ends. Order: flag, environment, file, default.
+
+import { mkdirSync } from 'node:fs'
+import { resolve } from 'node:path'
+import { ApiError, messageOf } from './base/errors.ts'
+import { isObject } from './base/json.ts'
+import { describeOptions, type Option, type OptionValues, parseFlags, resolveOptions, type UsageProblem } from './base/options.ts'
+import { systemClock } from './host/clock.ts'
+import { systemFiles } from './host/files.ts'
+
+export const DATA_DIR_DEFAULT = '/var/lib/heliopause'
+const LEVELS = ['error', 'info', 'debug']
+
+const SHARED: readonly Option[] = [
+  { flag: 'data-dir', type: 'text', default: DATA_DIR_DEFAULT, value: 'DIR', describe: 'where everything is kept' },
+  { flag: 'node-name', type: 'text', value: 'NAME', describe: 'name of this machine in the cluster (default: its host name)' },
+  { flag: 'runtime', type: 'text', choices: ['auto', 'crun', 'process', 'cri'], default: 'auto', describe: 'how pods run' },
+  { flag: 'config', type: 'text', value: 'FILE', describe: 'configuration manifest; flags and HELIO_* variables win over it' },
+  { flag: 'log-level', type: 'text', choices: LEVELS, default: 'info', describe: 'what goes to standard error' },
+]
+
+export const SERVER_OPTIONS: readonly Option[] = [
+  ...SHARED,
+  { flag: 'bind', type: 'text', default: '127.0.0.1', value: 'ADDRESS', describe: 'address the API listens on' },
+  { flag: 'port', type: 'port', default: 6443, value: 'PORT', describe: 'port of the API and of the link' },
+  { flag: 'no-agent', type: 'switch', default: false, describe: 'run the control plane alone' },
+  {
+    flag: 'cluster-cidr',
+    type: 'text',
+    default: '10.42.0.0/16',
+    value: 'RANGE',
+    describe: 'addresses of pods; each node gets a /24 of it',
+  },
+  { flag: 'mqtt-port', type: 'port', value: 'PORT', describe: 'accepted for later: this version has no MQTT endpoint, and says so' },
+  { flag: 'mqtt-broker', type: 'text', value: 'URL', describe: 'refused: this version cannot use a broker' },
+]
+
+export const AGENT_OPTIONS: readonly Option[] = [
+  ...SHARED,
+  { flag: 'server', type: 'text', value: 'URL', describe: 'https://HOST:6443; may be left out once the device has joined' },
+  { flag: 'token', type: 'text', value: 'TOKEN', describe: 'join token of the server; only needed to join' },
+  { flag: 'link', type: 'text', choices: ['ws', 'mqtt'], default: 'ws', describe: 'transport to the server (mqtt: not in this version)' },
+]
+
+const ROLES = { server: SERVER_OPTIONS, agent: AGENT_OPTIONS } as const
+export type Role = keyof typeof ROLES
+export const isRole = (word: string | undefined): word is Role => word === 'server' || word === 'agent'
+
+/** Help text of a role. */
+export const roleHelp = (role: Role): string =>
+  role === 'server'
+    ? `usage: helio server [flags]\n\nRuns the control plane, and an agent with it unless --no-agent. Prints "ready <url>" once it answers.\n\nFlags:\n${describeOptions(SERVER_OPTIONS)}\n`
+    : `usage: helio agent [flags]\n\nRuns this machine's pods. Needs --server and --token once, to join; afterwards neither.\n\nFlags:\n${describeOptions(AGENT_OPTIONS)}\n`
+
+const isProblem = (value: OptionValues | UsageProblem | Record<string, unknown>): value is UsageProblem =>
+  'problem' in value && typeof value['problem'] === 'string'
+
+/** One line for people, one with what to do. */
+export const complain = (message: string, hint?: string): void => {
+  process.stderr.write(`error: ${message}\n${hint ? `hint: ${hint}\n` : ''}`)
+}
+
+const configuration = async (role: Role, path: string): Promise<Record<string, unknown> | UsageProblem> => {
+  const text = systemFiles.read(path)
+  if (text === undefined) return { problem: `configuration: there is no file ${path}` }
+  const { parse } = await import('yaml')
+  const kind = role === 'server' ? 'ServerConfiguration' : 'AgentConfiguration'
+  try {
+    const value: unknown = parse(text, { version: '1.1' })
+    if (!isObject(value) || value['kind'] !== kind || value['apiVersion'] !== 'heliopause.io/v1')
+      return { problem: `configuration: ${path} must hold apiVersion heliopause.io/v1, kind ${kind}` }
+    return value
+  } catch (error) {
+    return { problem: `configuration: ${path} is not YAML: ${messageOf(error).split('\n')[0]}` }
+  }
+}
+
+/** The resolved options of a role, or undefined after saying what is wrong (exit code 2). The data folder exists afterwards. */
+export const readRole = async (role: Role, argv: readonly string[]): Promise<OptionValues | undefined> => {
+  const fail = ({ problem, hint }: UsageProblem): undefined => {
+    complain(problem, hint ?? `helio help ${role}`)
+    return undefined
+  }
+  const flags = parseFlags(ROLES[role], argv)
+  if (isProblem(flags)) return fail(flags)
+  const path = flags['config'] ?? process.env['HELIO_CONFIG']
+  const file = typeof path === 'string' ? await configuration(role, path) : {}
+  if (isProblem(file)) return fail(file)
+  const values = resolveOptions(ROLES[role], flags, process.env, file)
+  if (isProblem(values)) return fail(values)
+  const dataDir = resolve(String(values['dataDir']))
+  try {
+    mkdirSync(dataDir, { recursive: true, mode: 0o700 })
+  } catch (error) {
+    return fail({ problem: `data folder: ${messageOf(error)}`, hint: 'choose another with --data-dir, or run as root' })
+  }
+  return { ...values, dataDir }
+}
+
+/** SIGTERM and SIGINT end a role within this; afterwards it is cut off. Pods are not asked. */
+const STOP_MS_MAX = 4500
+
+/** Settles with the exit code after a signal and an orderly end. */
+export const untilStopped = (close: () => Promise<void>): Promise<number> =>
+  new Promise(done => {
+    const stop = (): void => {
+      process.off('SIGTERM', stop)
+      process.off('SIGINT', stop)
+      const cancel = systemClock.after(STOP_MS_MAX, () => {
+        complain(`did not end within ${STOP_MS_MAX} ms, cut off`)
+        process.exit(1)
+      })
+      close().then(
+        () => {
+          cancel()
+          done(0)
+        },
+        (error: unknown) => {
+          complain(`stop: ${messageOf(error)}`)
+          process.exit(1)
+        },
+      )
+    }
+    process.on('SIGTERM', stop)
+    process.on('SIGINT', stop)
+  })
+
+/** What went wrong at start, as one line and a hint. */
+export const explain = (error: unknown): number => {
+  complain(messageOf(error), error instanceof ApiError ? error.hint : undefined)
+  return 1
+}
+
+const ARCHITECTURES: Readonly<Record<string, string>> = { x64: 'amd64', arm64: 'arm64', arm: 'arm' }
+
+/** The Kubernetes version whose semantics are served, with the build's own. HELIO_* are set when the program is bundled. */
+export const VERSION = {
+  gitVersion: `v1.36.0+helio.${process.env.HELIO_VERSION ?? '0.0.0'}`,
+  gitCommit: process.env.HELIO_COMMIT ?? 'unknown',
+  buildDate: '1970-01-01T00:00:00Z',
+  platform: `linux/${ARCHITECTURES[process.arch] ?? process.arch}`,
+} as const

@@ -1,0 +1,62 @@
+// The server role: concrete clock, entropy, keys and files; the control plane, and an agent beside it joined over loopback.
+
+import { hostname, networkInterfaces } from 'node:os'
+import { messageOf } from './base/errors.ts'
+import { systemClock } from './host/clock.ts'
+import { systemFiles } from './host/files.ts'
+import { jsonLog, type LogLevel } from './host/log.ts'
+import { systemPki } from './host/pki.ts'
+import { systemRandom } from './host/random.ts'
+import { complain, explain, readRole, untilStopped, VERSION } from './main-options.ts'
+
+const ownAddresses = (): string[] =>
+  Object.values(networkInterfaces())
+    .flatMap(entries => entries ?? [])
+    .filter(entry => !entry.internal && !entry.address.startsWith('fe80:') && !entry.address.startsWith('169.254.'))
+    .map(entry => entry.address)
+
+export const runServer = async (argv: readonly string[]): Promise<number> => {
+  const options = await readRole('server', argv)
+  if (!options) return 2
+  if (options['mqttBroker'] !== undefined) {
+    complain('--mqtt-broker: this version speaks WebSocket only', 'leave the flag out')
+    return 2
+  }
+  const log = jsonLog(options['logLevel'] as LogLevel)
+  if (options['mqttPort'] !== undefined) log.info('--mqtt-port has no effect: this version has no MQTT endpoint')
+  const dataDir = String(options['dataDir'])
+  const deps = { clock: systemClock, random: systemRandom, log, files: systemFiles, pki: systemPki }
+  const closers: (() => Promise<void>)[] = []
+  const close = async (): Promise<void> => {
+    for (const each of closers.reverse()) await each()
+  }
+  try {
+    const { startServer } = await import('./server/server.ts')
+    const server = await startServer(deps, {
+      dataDir,
+      bind: String(options['bind']),
+      port: Number(options['port']),
+      clusterCIDR: String(options['clusterCidr']),
+      // Addresses come and go with networks; only those of a server that listens beyond loopback belong into its certificate.
+      altNames: [hostname(), ...(options['bind'] === '127.0.0.1' ? [] : ownAddresses())],
+      version: VERSION,
+    })
+    closers.push(() => server.close())
+    process.stdout.write(`ready ${server.url}\n`)
+    if (options['noAgent'] !== true) {
+      const { startDevice } = await import('./main-agent.ts')
+      const agent = await startDevice(deps, {
+        dataDir,
+        server: server.url,
+        token: server.joinToken,
+        nodeName: options['nodeName'] as string | undefined,
+        runtime: String(options['runtime']),
+      })
+      closers.push(() => agent.close())
+    }
+  } catch (error) {
+    await close().catch((closing: unknown) => complain(`stop: ${messageOf(closing)}`))
+    return explain(error)
+  }
+  return untilStopped(close)
+}

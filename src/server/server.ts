@@ -1,0 +1,200 @@
+// The door of the server: wires one control plane. Order: keys, store, verbs, view, devices, API, loop; ready when all stand.
+// Ends in the other direction, within the grace of a SIGTERM; devices and their pods are told nothing.
+
+import { createApi, createVerbs, type ExtraRoute, type Identity, jsonResponse, type Listener, listen, textResponse } from '../api/api.ts'
+import type { Clock } from '../base/clock.ts'
+import { ApiError, messageOf } from '../base/errors.ts'
+import type { Files } from '../base/files.ts'
+import type { Log } from '../base/log.ts'
+import type { Pki } from '../base/pki.ts'
+import type { Random } from '../base/random.ts'
+import { controllers } from '../controllers/index.ts'
+import { KINDS } from '../kinds/index.ts'
+import type { Node } from '../kinds/node.ts'
+import { LINK_PATH, webSocketAcceptor } from '../link/transports/index.ts'
+import { createScheduling } from '../scheduler/scheduler.ts'
+import { openStore, type Store } from '../store/store.ts'
+import { checkClusterCIDR } from './addresses.ts'
+import { type Credentials, kubeconfigText, openCredentials } from './credentials.ts'
+import { type Devices, openDevices } from './devices.ts'
+import { createJoin, KEY_ANNOTATION } from './join.ts'
+import { type Loop, startLoop } from './loop.ts'
+import { createView, type LiveView } from './view.ts'
+
+export interface ServerConfiguration {
+  /** Absolute. */
+  readonly dataDir: string
+  readonly bind: string
+  /** 0 = any free port. */
+  readonly port: number
+  readonly clusterCIDR: string
+  /** Names and addresses of this machine for the certificate, besides loopback and `bind`. */
+  readonly altNames: readonly string[]
+  readonly version: { readonly gitVersion: string; readonly gitCommit: string; readonly buildDate: string; readonly platform: string }
+}
+
+export interface ServerDeps {
+  readonly clock: Clock
+  readonly random: Random
+  readonly log: Log
+  readonly files: Files
+  readonly pki: Pki
+}
+
+export interface Server {
+  /** `https://127.0.0.1:6443`. */
+  readonly url: string
+  readonly joinToken: string
+  /** Settles when everything is on disk and every connection is closed. */
+  close(): Promise<void>
+}
+
+/** The address clients on this machine use. */
+const urlOf = (bind: string, port: number): string =>
+  `https://${bind === '0.0.0.0' || bind === '::' ? '127.0.0.1' : bind.includes(':') ? `[${bind}]` : bind}:${port}`
+
+const altNamesOf = (config: ServerConfiguration): string[] => {
+  const isAddress = (name: string): boolean => /^[\d.]+$/.test(name) || name.includes(':')
+  const names = [
+    'localhost',
+    'kubernetes',
+    'kubernetes.default',
+    'kubernetes.default.svc',
+    '127.0.0.1',
+    '::1',
+    ...(config.bind === '0.0.0.0' || config.bind === '::' ? [] : [config.bind]),
+    ...config.altNames,
+  ]
+  return [...new Set(names)].map(name => (isAddress(name) ? `IP:${name}` : `DNS:${name}`))
+}
+
+/** GET /heliopause.io/v1/ca and POST /heliopause.io/v1/join: open to all, the token is the proof. */
+const joinRoutes = (credentials: Credentials, join: ReturnType<typeof createJoin>): ExtraRoute[] => [
+  { method: 'GET', path: '/heliopause.io/v1/ca', anonymous: true, handle: async () => textResponse(credentials.authority.certPem) },
+  {
+    method: 'POST',
+    path: '/heliopause.io/v1/join',
+    anonymous: true,
+    async handle(request) {
+      const body = await request.body()
+      try {
+        return jsonResponse(await join(JSON.parse(body.toString())))
+      } catch (error) {
+        if (error instanceof SyntaxError) throw new ApiError('BadRequest', 'join: the body is not JSON', { cause: error })
+        throw error
+      }
+    },
+  },
+]
+
+/** The device a connection may speak for: its name is a Node, and the Node belongs to the key of the certificate. */
+const deviceOf = (view: LiveView, pki: Pki, identity: Identity | undefined, peerCertificate: Uint8Array | undefined): string => {
+  const node = identity?.node && view.get<Node>('Node', '', identity.node)
+  if (!identity?.node || !node || !peerCertificate)
+    throw new ApiError('Forbidden', `link: ${identity?.name ?? 'anonymous'} is no node of this cluster`)
+  if (node.metadata.annotations?.[KEY_ANNOTATION] !== pki.publicKeyPin(peerCertificate))
+    throw new ApiError('Forbidden', `link: the node ${identity.node} belongs to another key`)
+  return identity.node
+}
+
+/** Settles when the system namespaces exist: what a first client needs. */
+const bootstrapped = (view: LiveView): Promise<void> =>
+  new Promise(resolve => {
+    const exist = (): boolean => ['default', 'kube-system'].every(name => view.get('Namespace', '', name) !== undefined)
+    if (exist()) return resolve()
+    const unsubscribe = view.subscribe(() => {
+      if (!exist()) return
+      unsubscribe()
+      resolve()
+    })
+  })
+
+interface Parts {
+  readonly store: Store
+  readonly view: LiveView
+  readonly devices: Devices
+  readonly loop: Loop
+  readonly listener: Listener
+}
+
+const closeAll = async ({ listener, loop, devices, view, store }: Parts): Promise<void> => {
+  await Promise.all([listener.close(), loop.stop(), devices.close()])
+  view.close()
+  await store.close()
+}
+
+/** Starts a control plane; settles when it answers. Throws with a hint when the folder is in use or the port is taken. */
+export const startServer = async (deps: ServerDeps, config: ServerConfiguration): Promise<Server> => {
+  const { clock, random, log, pki } = deps
+  const startedMs = clock.mono()
+  const clusterCIDR = checkClusterCIDR(config.clusterCIDR)
+  const credentials = openCredentials({
+    dir: config.dataDir,
+    files: deps.files,
+    pki,
+    random,
+    log,
+    nowMs: clock.now(),
+    altNames: altNamesOf(config),
+  })
+  const store = await openStore({ dir: `${config.dataDir}/store`, clock, random, log })
+  if (store.recovery.kind !== 'clean')
+    log[store.recovery.kind === 'created' ? 'info' : 'error'](store.recovery.message, {
+      recovery: store.recovery.kind,
+      kept: store.recovery.kept,
+    })
+  const verbs = createVerbs({ store, clock, random, kinds: KINDS })
+  const late: { devices?: Devices; loop?: Loop } = {}
+  const view = createView({
+    store,
+    kinds: KINDS,
+    contact: node => late.devices?.hub.contact(node),
+    uptimeMs: () => clock.mono() - startedMs,
+  })
+  const devices = openDevices({
+    ...deps,
+    headKeyPem: credentials.headKey.privatePem,
+    epoch: store.epoch,
+    view,
+    verbs,
+    kinds: KINDS,
+    revision: () => store.revision,
+    clusterCIDR,
+    onContact: device => late.loop?.contacted(device),
+  })
+  late.devices = devices
+  const join = createJoin({ credentials, pki, verbs, view: () => view, clusterCIDR, nowMs: clock.now })
+  const api = createApi(
+    { store, clock, random, log, kinds: KINDS, podLogs: devices.podLogs, version: config.version, checks: { store: () => undefined } },
+    verbs,
+    joinRoutes(credentials, join),
+  )
+  const acceptWebSocket = webSocketAcceptor()
+  const listener = await listen({
+    api,
+    clock,
+    log,
+    bind: config.bind,
+    port: config.port,
+    authorityPem: credentials.authority.certPem,
+    certPem: credentials.server.certPem,
+    keyPem: credentials.server.keyPem,
+    onUpgrade(request, socket, head, identity, peerCertificate) {
+      if (request.url?.split('?')[0] !== LINK_PATH) return socket.end('HTTP/1.1 404 Not Found\r\nConnection: close\r\n\r\n')
+      try {
+        const device = deviceOf(view, pki, identity, peerCertificate)
+        const connection = acceptWebSocket(request, socket, head)
+        if (connection) devices.hub.accept(device, connection)
+      } catch (error) {
+        log.info('link refused', { why: messageOf(error) })
+        socket.end('HTTP/1.1 403 Forbidden\r\nConnection: close\r\n\r\n')
+      }
+    },
+  })
+  const loop = startLoop({ clock, random, log, store, view, verbs, kinds: KINDS, controllers: [...controllers, createScheduling()] })
+  late.loop = loop
+  await bootstrapped(view)
+  const url = urlOf(config.bind, listener.port)
+  deps.files.write(`${config.dataDir}/kubeconfig`, kubeconfigText(url, credentials), 0o600)
+  return { url, joinToken: credentials.joinToken, close: () => closeAll({ store, view, devices, loop, listener }) }
+}
