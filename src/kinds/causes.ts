@@ -1,11 +1,15 @@
 // Builders of field errors with upstream's wording (k8s apimachinery util/validation/field). A path is text: `spec.containers[0].image`.
 
 import type { Cause } from '../base/errors.ts'
+import { SHOWN_LENGTH_MAX } from './limits.ts'
 
 export type { Cause } from '../base/errors.ts'
 
 /** Upstream prints strings quoted, numbers and booleans bare, the rest as JSON. */
-const shown = (value: unknown): string => (value === undefined ? 'null' : JSON.stringify(value))
+const shown = (value: unknown): string => {
+  const text = value === undefined ? 'null' : JSON.stringify(value)
+  return text.length > SHOWN_LENGTH_MAX ? `${text.slice(0, SHOWN_LENGTH_MAX)}…` : text
+}
 
 const withDetail = (head: string, detail: string | undefined): string => (detail ? `${head}: ${detail}` : head)
 

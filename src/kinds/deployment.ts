@@ -1,4 +1,4 @@
-// Deployment: pods that are replaced in steps. Types from k8s.io/api/apps/v1; rules from k8s pkg/apis/apps and pkg/registry/apps/deployment.
+// Deployment: pods that are replaced in steps. Types from k8s.io/api/apps/v1; rules from k8s pkg/apis/apps, pkg/registry/apps/deployment.
 
 import { deepEqual } from '../base/json.ts'
 import type { Cause } from './causes.ts'

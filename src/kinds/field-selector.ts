@@ -1,4 +1,5 @@
-// Field selectors: `spec.nodeName=a,status.phase!=Running`. Backslash escapes `\`, `,` and `=` in values. Source: k8s apimachinery pkg/fields.
+// Field selectors: `spec.nodeName=a,status.phase!=Running`. A backslash escapes `\`, `,` and `=` in values.
+// Source: k8s apimachinery pkg/fields.
 
 export interface FieldTerm {
   readonly field: string

@@ -8,6 +8,8 @@ export const CONFIG_BYTES_MAX = 1024 * 1024
 export const DEPTH_MAX = 100
 /** Type errors and unknown fields kept per object; further ones are counted out silently, the object is refused or warned about anyway. */
 export const PROBLEMS_MAX = 100
+/** A bad value inside an error's text; longer ones are cut and end in `…`. */
+export const SHOWN_LENGTH_MAX = 4096
 /** DNS-1123 label, port name, label value, qualified name's name part; above: FieldValueInvalid. */
 export const LABEL_LENGTH_MAX = 63
 /** DNS-1123 subdomain: most object names; above: FieldValueInvalid. */

@@ -1,4 +1,5 @@
-// Spelling of names, labels and keys, with upstream's messages (k8s apimachinery util/validation). Each check returns messages, none = valid.
+// Spelling of names, labels and keys, with upstream's messages (k8s apimachinery util/validation). Each check returns messages,
+// none = valid.
 
 import { LABEL_LENGTH_MAX, PORT_NAME_LENGTH_MAX, SUBDOMAIN_LENGTH_MAX } from './limits.ts'
 

@@ -49,6 +49,7 @@ t.test('metadata: names, labels, owners and what an update may not change', t =>
   t.strictSame(problems(map({ name: 'kube-root-ca.crt', labels: { 'app.kubernetes.io/name': 'x' }, finalizers: ['a.io/b'] })), [])
   t.match(problems(map({ name: 'Web' }))[0], /^metadata\.name: Invalid value: "Web": a lowercase RFC 1123 subdomain must consist of/)
   t.match(problems(map({ name: 'x'.repeat(254) }))[0], /must be no more than 253 bytes/)
+  t.ok((problems(map({ name: 'x'.repeat(100_000) }))[0] ?? '').length < 5000, 'a long value is cut')
   t.equal(problems(map({ name: '' }))[0], 'metadata.name: Required value: name or generateName is required')
   t.strictSame(problems(map({ name: 'a-x2', generateName: 'a-' })), [])
   t.equal(problems(map({ namespace: '' }))[0], 'metadata.namespace: Required value')
