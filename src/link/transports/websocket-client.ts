@@ -39,11 +39,11 @@ export const webSocketDialer = (options: WebSocketDialerOptions): Dialer => {
   const url = new URL(LINK_PATH, options.server)
   url.protocol = 'wss:'
   const host = url.hostname.replace(/^\[|\]$/g, '')
-  const kept: { session: Buffer | undefined; cert: string } = { session: undefined, cert: '' }
+  const kept: { session: Buffer | undefined; with: string } = { session: undefined, with: '' }
   const dialTls = (): TLSSocket => {
     const { ca, cert, key } = options.credentials()
-    if (kept.cert !== cert) kept.session = undefined
-    kept.cert = cert
+    if (kept.with !== ca + cert) kept.session = undefined
+    kept.with = ca + cert
     const tls: ConnectionOptions = {
       host,
       port: Number(url.port || 443),
@@ -59,12 +59,14 @@ export const webSocketDialer = (options: WebSocketDialerOptions): Dialer => {
     }
     const socket = connect(tls)
     socket.setNoDelay(true)
-    socket.on('session', session => {
-      kept.session = session
-    })
     socket.prependOnceListener('secureConnect', () => {
-      const why = distrust(socket.getPeerX509Certificate()?.raw, ca, host)
+      // A resumed session shows no certificate: its secret is the proof, and only sessions of servers that were believed are kept.
+      const why = socket.isSessionReused() ? undefined : distrust(socket.getPeerX509Certificate()?.raw, ca, host)
       if (why !== undefined) socket.destroy(new Error(`server is not trusted: ${why}`))
+      else
+        socket.on('session', session => {
+          kept.session = session
+        })
     })
     return socket
   }
