@@ -96,8 +96,8 @@ const assemble = async (
     first: (await listSnapshots(snapshotDir)).length === 0,
     write: () => writeSnapshot(snapshotDir, { epoch: loaded.epoch, ...core.entries() }),
   })
-  const committed = (durableWrites: number): void => {
-    if (durableWrites > 0) schedule.written()
+  const committed = (durableWrites: number, bytes: number): void => {
+    if (durableWrites > 0) schedule.written(bytes)
   }
   const core = createCore({ ...deps, journal, committed }, loaded)
   return createStore({

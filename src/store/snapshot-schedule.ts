@@ -6,6 +6,7 @@ import type { Log } from '../base/log.ts'
 import {
   SNAPSHOT_BYTES_PER_DAY,
   SNAPSHOT_FIRST_MS,
+  SNAPSHOT_HURRY_FACTOR,
   SNAPSHOT_INTERVAL_MS_MAX,
   SNAPSHOT_INTERVAL_MS_MIN,
   SNAPSHOT_RETRY_MS,
@@ -23,8 +24,8 @@ const settled = async (work: Promise<unknown>): Promise<void> => {
 }
 
 export interface SnapshotSchedule {
-  /** Durable writes happened; arms the timer when none runs. */
-  written(): void
+  /** Durable writes of so many bytes happened; arms the timer. */
+  written(bytes: number): void
   /** Writes one now, after the one being written; the schedule starts anew from it. */
   now(): Promise<string>
   /** Stops the timer and waits for the one being written. */
@@ -41,6 +42,9 @@ export interface SnapshotScheduleDeps {
 
 export const createSnapshotSchedule = ({ clock, log, write, first }: SnapshotScheduleDeps): SnapshotSchedule => {
   let dueMs = clock.mono() + (first ? SNAPSHOT_FIRST_MS : SNAPSHOT_INTERVAL_MS_MIN)
+  let earliestMs = dueMs
+  /** Bytes that must be written before a snapshot is due ahead of its interval: then it costs little beside them. */
+  let hurryBytes = Number.POSITIVE_INFINITY
   let timer: Cancel | undefined
   let running: Promise<void> = Promise.resolve()
   let closed = false
@@ -50,7 +54,9 @@ export const createSnapshotSchedule = ({ clock, log, write, first }: SnapshotSch
     timer = undefined
     try {
       const { name, sizeBytes } = await write()
+      earliestMs = clock.mono() + SNAPSHOT_INTERVAL_MS_MIN
       dueMs = clock.mono() + snapshotIntervalMs(sizeBytes)
+      hurryBytes = sizeBytes * SNAPSHOT_HURRY_FACTOR
       log.debug('snapshot written', { name, sizeBytes })
       return name
     } catch (error) {
@@ -73,7 +79,13 @@ export const createSnapshotSchedule = ({ clock, log, write, first }: SnapshotSch
   }
   return {
     now,
-    written() {
+    written(bytes) {
+      hurryBytes -= bytes
+      if (hurryBytes < 0 && dueMs > earliestMs) {
+        dueMs = earliestMs
+        timer?.()
+        timer = undefined
+      }
       if (timer || closed) return
       timer = clock.after(Math.max(0, dueMs - clock.mono()), () => {
         timer = undefined

@@ -148,7 +148,7 @@ t.test('bits flipped anywhere are never served: the state is whole, or one the s
     }),
     { numRuns },
   )
-  each.ok((found['restored'] ?? 0) > 0 && (found['clean'] ?? 0) > 0, JSON.stringify(found))
+  each.ok((found['repaired'] ?? 0) > 0 && (found['clean'] ?? 0) > 0, JSON.stringify(found))
   each.comment(JSON.stringify(found))
 })
 
