@@ -1,6 +1,6 @@
 // helio apply: client-side three-way merge with kubectl's own annotation, so the two may be used in turn on the same objects.
 
-import { isObject } from '../base/json.ts'
+import { canonicalJson, isObject } from '../base/json.ts'
 import type { KubeObject } from '../base/object.ts'
 import type { Client, Query } from './client.ts'
 import { Failure, isConflict, isNotFound, Refused } from './failure.ts'
@@ -59,11 +59,12 @@ export const placed = async (context: VerbContext, manifest: Manifest, resource:
   return { ...object, metadata: { ...metadata, namespace: namespace ?? (await context.namespace()) } }
 }
 
+/** With the annotation kubectl reads: the manifest itself, keys sorted as kubectl sorts them. */
 const annotated = (object: KubeObject): KubeObject => {
   const { [LAST_APPLIED]: _old, ...annotations } = object.metadata.annotations ?? {}
   const { creationTimestamp: _stamp, ...metadata } = object.metadata
   const bare = { ...object, metadata: { ...metadata, annotations } }
-  return { ...bare, metadata: { ...bare.metadata, annotations: { ...annotations, [LAST_APPLIED]: `${JSON.stringify(bare)}\n` } } }
+  return { ...bare, metadata: { ...bare.metadata, annotations: { ...annotations, [LAST_APPLIED]: `${canonicalJson(bare)}\n` } } }
 }
 
 const lastApplied = (live: Record<string, unknown>): unknown => {

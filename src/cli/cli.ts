@@ -37,7 +37,7 @@ export interface CliDeps {
   readonly version: CliVersion
   /** `/var/lib/heliopause`, unless --data-dir or $HELIO_DATA_DIR say otherwise. */
   readonly dataDirDefault: string
-  /** Takes an archive or layout folder into the image store of the data dir. */
+  /** Takes an archive or layout folder into the image store of the data dir, and tells a running agent of it. */
   importImages(
     dataDir: string,
     path: string,

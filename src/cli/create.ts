@@ -1,26 +1,26 @@
 // helio create: objects from manifests, and the few kinds that people write by flags. Refused when they exist already.
 
 import type { KubeObject } from '../base/object.ts'
-import { nearest } from '../base/options.ts'
 import { dryRunNote, dryRunOf, fieldValidationOf, placed, resourceOf, VALIDATE_FLAG } from './apply.ts'
 import { GENERATORS } from './create-generated.ts'
 import { usage } from './failure.ts'
 import { type Manifest, readManifests } from './manifest.ts'
 import { listOf, nameText, objectText } from './object-text.ts'
 import { pathOf } from './resources.ts'
+import { didYouMean } from './suggest.ts'
 import { DRY_RUN_FLAG, FILENAME_FLAGS, outputFlag, type Verb, type VerbContext } from './verb.ts'
 
 const generated = (context: VerbContext): Manifest[] => {
   const [word = '', ...words] = context.words
   const generator = GENERATORS.find(each => each.names.includes(word))
   if (generator) return [{ object: generator.make(words, context.flags, context.rest), from: `create ${word}` }]
-  const near = nearest(
+  const near = didYouMean(
     word,
     GENERATORS.flatMap(each => [...each.names]),
   )
   throw usage(
     word === '' ? 'give -f FILE or what to create' : `unknown command "create ${word}"`,
-    near ? `did you mean ${near}?` : 'other kinds are created with -f FILE',
+    near ?? 'other kinds are created with -f FILE',
   )
 }
 

@@ -11,6 +11,18 @@ import { annotationLines, indented, innerTable, type Lines, labelLines, stacked,
 
 const ROLE = 'node-role.kubernetes.io/'
 
+const SYSTEM_INFO: readonly (readonly [string, string])[] = [
+  ['Machine ID', 'machineID'],
+  ['System UUID', 'systemUUID'],
+  ['Boot ID', 'bootID'],
+  ['Kernel Version', 'kernelVersion'],
+  ['OS Image', 'osImage'],
+  ['Operating System', 'operatingSystem'],
+  ['Architecture', 'architecture'],
+  ['Container Runtime Version', 'containerRuntimeVersion'],
+  ['Kubelet Version', 'kubeletVersion'],
+]
+
 const limitsOf = (pod: Pod): Record<string, number> => {
   const total: Record<string, number> = {}
   for (const container of pod.spec.containers) {
@@ -83,14 +95,7 @@ export const nodeLines = (node: Node, pods: readonly Pod[], lease: KubeObject | 
     each.message ?? '',
   ])
   const leaseSpec = isObject(lease?.spec) ? lease.spec : undefined
-  const info = Object.entries(status?.nodeInfo ?? {}).filter(
-    (pair): pair is [string, string] => typeof pair[1] === 'string' && pair[1] !== '',
-  )
-  const title = (name: string): string =>
-    name
-      .replace(/([A-Z]+)/g, ' $1')
-      .replace(/^./, first => first.toUpperCase())
-      .trim()
+  const info = status?.nodeInfo as Readonly<Record<string, string | undefined>> | undefined
   return [
     `Name:\t${metadata.name ?? ''}`,
     `Roles:\t${roles.sort().join(',') || '<none>'}`,
@@ -116,7 +121,7 @@ export const nodeLines = (node: Node, pods: readonly Pod[], lease: KubeObject | 
     ...amounts('Capacity', status?.capacity),
     ...amounts('Allocatable', status?.allocatable),
     'System Info:',
-    ...indented(info.map(([name, value]) => `${title(name)}:\t${value}`)),
+    ...indented(SYSTEM_INFO.map(([title, field]) => `${title}:\t${info?.[field] ?? ''}`)),
     ...(spec?.podCIDR ? [`PodCIDR:\t${spec.podCIDR}`] : []),
     ...podTable(pods, status?.allocatable ?? {}, nowMs),
   ]

@@ -76,6 +76,7 @@ export const serviceLines = (service: KubeObject): Lines => {
       ...(port.nodePort ? [`NodePort:\t${port.name ?? '<unset>'}\t${port.nodePort}/${port.protocol ?? 'TCP'}`] : []),
     ]),
     `Session Affinity:\t${String(spec['sessionAffinity'] ?? 'None')}`,
+    ...(spec['internalTrafficPolicy'] ? [`Internal Traffic Policy:\t${String(spec['internalTrafficPolicy'])}`] : []),
   ]
 }
 

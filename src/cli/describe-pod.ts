@@ -44,22 +44,38 @@ const probeText = (probe: Probe): string => {
   return `${how} delay=${probe.initialDelaySeconds ?? 0}s timeout=${probe.timeoutSeconds ?? 1}s period=${probe.periodSeconds ?? 10}s #success=${probe.successThreshold ?? 1} #failure=${probe.failureThreshold ?? 3}`
 }
 
-const environmentLines = (container: Container): Lines => {
-  const from = (container.envFrom ?? []).map(each => {
-    const [name, type, optional] = each.configMapRef
-      ? [each.configMapRef.name, 'ConfigMap', each.configMapRef.optional]
-      : [each.secretRef?.name, 'Secret', each.secretRef?.optional]
-    return `${name ?? ''}\t${type}\tOptional: ${optional === true}`
+const optionalText = (ref: { readonly optional?: boolean } | undefined): string => `\tOptional: ${ref?.optional === true}`
+
+/** What a field reference gives in this pod, where that is known from its metadata. */
+const fieldText = (fieldPath: string, pod: Pod | undefined): string => {
+  const known: Readonly<Record<string, string | undefined>> = {
+    'metadata.name': pod?.metadata.name,
+    'metadata.namespace': pod?.metadata.namespace,
+    'metadata.uid': pod?.metadata.uid,
+    'spec.nodeName': pod?.spec.nodeName,
+    'status.podIP': pod?.status?.podIP,
+    'status.hostIP': pod?.status?.hostIP,
+  }
+  return (Object.hasOwn(known, fieldPath) ? known[fieldPath] : undefined) ?? ''
+}
+
+const variableText = ({ name, value, valueFrom }: NonNullable<Container['env']>[number], pod: Pod | undefined): string => {
+  const { configMapKeyRef, secretKeyRef, fieldRef, resourceFieldRef } = valueFrom ?? {}
+  if (configMapKeyRef)
+    return `${name}:\t<set to the key '${configMapKeyRef.key}' of config map '${configMapKeyRef.name ?? ''}'>${optionalText(configMapKeyRef)}`
+  if (secretKeyRef)
+    return `${name}:\t<set to the key '${secretKeyRef.key}' in secret '${secretKeyRef.name ?? ''}'>${optionalText(secretKeyRef)}`
+  if (fieldRef) return `${name}:\t${fieldText(fieldRef.fieldPath, pod)} (${fieldRef.apiVersion ?? 'v1'}:${fieldRef.fieldPath})`
+  if (resourceFieldRef) return `${name}:\t(${resourceFieldRef.resource})`
+  return `${name}:\t${value ?? ''}`
+}
+
+const environmentLines = (container: Container, pod: Pod | undefined): Lines => {
+  const from = (container.envFrom ?? []).map(({ configMapRef, secretRef, prefix }) => {
+    const type = `${configMapRef ? 'ConfigMap' : 'Secret'}${prefix ? ` with prefix '${prefix}'` : ''}`
+    return `${configMapRef?.name ?? secretRef?.name ?? ''}\t${type}${optionalText(configMapRef ?? secretRef)}`
   })
-  const variables = (container.env ?? []).map(({ name, value, valueFrom }) => {
-    if (valueFrom?.configMapKeyRef)
-      return `${name}:\t<set to the key '${valueFrom.configMapKeyRef.key}' of config map '${valueFrom.configMapKeyRef.name ?? ''}'>`
-    if (valueFrom?.secretKeyRef)
-      return `${name}:\t<set to the key '${valueFrom.secretKeyRef.key}' in secret '${valueFrom.secretKeyRef.name ?? ''}'>`
-    if (valueFrom?.fieldRef) return `${name}:\t (${valueFrom.fieldRef.apiVersion ?? 'v1'}:${valueFrom.fieldRef.fieldPath})`
-    if (valueFrom?.resourceFieldRef) return `${name}:\t (${valueFrom.resourceFieldRef.resource})`
-    return `${name}:\t${value ?? ''}`
-  })
+  const variables = (container.env ?? []).map(each => variableText(each, pod))
   return [
     ...(from.length > 0 ? ['Environment Variables from:', ...indented(from)] : []),
     ...(variables.length > 0 ? ['Environment:', ...indented(variables)] : ['Environment:\t<none>']),
@@ -78,18 +94,17 @@ const mountLines = (container: Container): Lines => {
 
 const portTexts = (container: Container): [string, string][] =>
   (container.ports ?? []).map(port => {
-    const named = port.name ? ` (${port.name})` : ''
-    return [`${port.containerPort}/${port.protocol ?? 'TCP'}${named}`, `${port.hostPort ?? 0}/${port.protocol ?? 'TCP'}${named}`]
+    return [`${port.containerPort}/${port.protocol ?? 'TCP'}`, `${port.hostPort ?? 0}/${port.protocol ?? 'TCP'}`]
   })
 
-const containerLines = (container: Container, status: ContainerStatus | undefined, hasStatus: boolean): Lines => {
+const containerLines = (container: Container, status: ContainerStatus | undefined, pod: Pod | undefined): Lines => {
   const ports = portTexts(container)
   const plural = ports.length > 1 ? 's' : ''
   const words = (key: string, list: readonly string[] | undefined): Lines => (list && list.length > 0 ? [`${key}:`, ...indented(list)] : [])
   return [
-    ...(hasStatus ? [`Container ID:\t${status?.containerID ?? ''}`] : []),
+    ...(pod ? [`Container ID:\t${status?.containerID ?? ''}`] : []),
     `Image:\t${container.image ?? ''}`,
-    ...(hasStatus ? [`Image ID:\t${status?.imageID ?? ''}`] : []),
+    ...(pod ? [`Image ID:\t${status?.imageID ?? ''}`] : []),
     `Port${plural}:\t${ports.map(([port]) => port).join(', ') || '<none>'}`,
     `Host Port${plural}:\t${ports.map(([, port]) => port).join(', ') || '<none>'}`,
     ...words('Command', container.command),
@@ -107,29 +122,22 @@ const containerLines = (container: Container, status: ContainerStatus | undefine
     ...(container.livenessProbe ? [`Liveness:\t${probeText(container.livenessProbe)}`] : []),
     ...(container.readinessProbe ? [`Readiness:\t${probeText(container.readinessProbe)}`] : []),
     ...(container.startupProbe ? [`Startup:\t${probeText(container.startupProbe)}`] : []),
-    ...environmentLines(container),
+    ...environmentLines(container, pod),
     ...mountLines(container),
   ]
 }
 
-/** `Containers:` of a pod or of a template; statuses only of a pod. */
-export const containersLines = (key: string, containers: readonly Container[] | undefined, statuses?: readonly ContainerStatus[]): Lines =>
-  containers === undefined || containers.length === 0
-    ? []
-    : [
-        `${key}:`,
-        ...containers.flatMap(container => [
-          `  ${container.name}:`,
-          ...indented(
-            containerLines(
-              container,
-              statuses?.find(status => status.name === container.name),
-              statuses !== undefined,
-            ),
-            2,
-          ),
-        ]),
-      ]
+/** `Containers:` of a pod, or of a template when no pod is given. */
+export const containersLines = (
+  key: string,
+  containers: readonly Container[] | undefined,
+  pod?: Pod,
+  statuses: readonly ContainerStatus[] = [],
+): Lines => {
+  if (containers === undefined || containers.length === 0) return []
+  const statusOf = (container: Container): ContainerStatus | undefined => statuses.find(status => status.name === container.name)
+  return [`${key}:`, ...containers.flatMap(each => [`  ${each.name}:`, ...indented(containerLines(each, statusOf(each), pod), 2)])]
+}
 
 export const tolerationLines = (tolerations: Pod['spec']['tolerations']): Lines =>
   stacked(
@@ -150,8 +158,8 @@ export const podLines = (pod: Pod): Lines => {
   return [
     `Name:\t${metadata.name ?? ''}`,
     `Namespace:\t${metadata.namespace ?? ''}`,
-    `Priority:\t${spec.priority ?? 0}`,
-    `Service Account:\t${spec.serviceAccountName || 'default'}`,
+    ...(spec.priority === undefined ? [] : [`Priority:\t${spec.priority}`]),
+    ...(spec.serviceAccountName ? [`Service Account:\t${spec.serviceAccountName}`] : []),
     `Node:\t${spec.nodeName ? `${spec.nodeName}/${status?.hostIP ?? ''}` : '<none>'}`,
     ...(status?.startTime ? [`Start Time:\t${timeText(status.startTime)}`] : []),
     ...labelLines('Labels', metadata.labels),
@@ -167,8 +175,8 @@ export const podLines = (pod: Pod): Lines => {
     `IP:\t${status?.podIP ?? ''}`,
     ...(status?.podIPs && status.podIPs.length > 0 ? ['IPs:', ...status.podIPs.map(each => `  IP:\t${each.ip}`)] : ['IPs:\t<none>']),
     ...(owner ? [`Controlled By:\t${owner.kind}/${owner.name}`] : []),
-    ...containersLines('Init Containers', spec.initContainers, status?.initContainerStatuses ?? []),
-    ...containersLines('Containers', spec.containers, status?.containerStatuses ?? []),
+    ...containersLines('Init Containers', spec.initContainers, pod, status?.initContainerStatuses),
+    ...containersLines('Containers', spec.containers, pod, status?.containerStatuses),
     ...(conditions.length > 0 ? ['Conditions:', ...indented([['Type', 'Status'], ...conditions].map(row => row.join('\t')))] : []),
     ...volumeLines(spec.volumes),
     `QoS Class:\t${status?.qosClass ?? qosClassOf(spec)}`,

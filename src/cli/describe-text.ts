@@ -48,7 +48,7 @@ export const timeText = (stamp: string | undefined): string => {
 /** A small table inside a description: headers, dashes, rows. */
 export const innerTable = (headers: readonly string[], rows: readonly (readonly string[])[]): Lines => [
   headers.join('\t'),
-  headers.map(header => '-'.repeat(header.length)).join('\t'),
+  headers.map(header => (header === 'Age' ? '----' : '-'.repeat(header.length))).join('\t'),
   ...rows.map(row => row.join('\t')),
 ]
 

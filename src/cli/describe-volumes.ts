@@ -24,7 +24,12 @@ const sourceLines = (volume: Volume): Lines => {
       `SizeLimit:\t${emptyDir.sizeLimit ?? '<unset>'}`,
     ]
   if (hostPath) return ['Type:\tHostPath (bare host directory volume)', `Path:\t${hostPath.path}`, `HostPathType:\t${hostPath.type ?? ''}`]
-  if (downwardAPI) return ['Type:\tDownwardAPI (a volume populated by information about the pod)']
+  if (downwardAPI) {
+    const items = (downwardAPI.items ?? []).map(
+      ({ path, fieldRef, resourceFieldRef }) => `${fieldRef?.fieldPath ?? resourceFieldRef?.resource ?? ''} -> ${path}`,
+    )
+    return ['Type:\tDownwardAPI (a volume populated by information about the pod)', 'Items:', ...indented(items)]
+  }
   if (projected) return ['Type:\tProjected (a volume that contains injected data from multiple sources)']
   const [type] = Object.keys(volume).filter(key => key !== 'name')
   return [`Type:\t${type ?? '<unknown>'}`]

@@ -101,14 +101,3 @@ export const deviceJson = async (context: Pick<VerbContext, 'dataDir' | 'signal'
   if (!isObject(value)) throw new Failure(`read answer of ${path}: not an object`)
   return value
 }
-
-/** Tells a running agent to look at the image store again; none running is fine, any other failure is only noted. */
-export const refreshImages = async (context: VerbContext): Promise<void> => {
-  try {
-    ;(await askDevice(context, 'POST', '/v1/images/refresh')).resume()
-  } catch (error) {
-    const cause = error instanceof Error ? (error.cause as NodeJS.ErrnoException | undefined) : undefined
-    if (cause?.code === 'ENOENT' || cause?.code === 'ECONNREFUSED') return
-    context.output.note(`the images are imported, but the agent was not told: ${messageOf(error)}`)
-  }
-}

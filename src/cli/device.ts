@@ -1,11 +1,11 @@
 // helio device: what the agent on this machine knows and runs, asked over its socket; works without the server.
 
-import { nearest } from '../base/options.ts'
 import { translateTimestampSince } from '../kinds/duration.ts'
 import { askDevice, type DevicePod, type DeviceStatus, deviceJson } from './device-client.ts'
 import { alignLines, PROSE } from './elastic-text.ts'
 import { usage } from './failure.ts'
 import { jsonText, yamlText } from './object-text.ts'
+import { didYouMean } from './suggest.ts'
 import { plainTable } from './table.ts'
 import { DATA_DIR_FLAG, outputFlag, type Verb, type VerbContext } from './verb.ts'
 
@@ -101,8 +101,8 @@ const run = async (context: VerbContext): Promise<void> => {
   const [word = 'status', ...words] = context.words
   const subverb = Object.hasOwn(SUBVERBS, word) ? SUBVERBS[word] : undefined
   if (subverb === undefined) {
-    const near = nearest(word, Object.keys(SUBVERBS))
-    throw usage(`unknown command "device ${word}"`, near && `did you mean ${near}?`)
+    const near = didYouMean(word, Object.keys(SUBVERBS))
+    throw usage(`unknown command "device ${word}"`, near)
   }
   if (subverb !== logs && words.length > 0) throw usage(`unexpected argument ${JSON.stringify(words[0])}`)
   await subverb(context, words)

@@ -1,8 +1,8 @@
 // Words of the command line into flags and arguments, by a table: long and short forms, `--x=y`, `--x y`, `-xy`, `-x=y`, `--` ends the flags.
 // Unknown flags are refused with the nearest known one; nothing is guessed.
 
-import { nearest } from '../base/options.ts'
 import { usage } from './failure.ts'
+import { didYouMean } from './suggest.ts'
 
 export interface FlagSpec {
   readonly flag: string
@@ -55,17 +55,18 @@ const checkValue = (spec: FlagSpec, value: string): void => {
     throw usage(`${shown}: not a duration`, 'write it as 30s, 5m or 1h30m')
   if (spec.type === 'switch' && value !== 'true' && value !== 'false') throw usage(`${shown}: true or false`)
   if (spec.choices && !spec.choices.includes(value)) {
-    const near = nearest(value, spec.choices)
-    throw usage(`${shown}: one of ${spec.choices.join(', ')}`, near && `did you mean ${near}?`)
+    const near = didYouMean(value, spec.choices)
+    throw usage(`${shown}: one of ${spec.choices.join(', ')}`, near)
   }
 }
 
 const unknown = (name: string, table: readonly FlagSpec[]): never => {
-  const near = nearest(
+  const near = didYouMean(
     name.replace(/^-+/, ''),
     table.map(spec => spec.flag),
+    '--',
   )
-  throw usage(`unknown flag ${name}`, near && `did you mean --${near}?`)
+  throw usage(`unknown flag ${name}`, near)
 }
 
 const flagsOf = (values: ReadonlyMap<string, readonly string[]>, table: readonly FlagSpec[]): Flags => {

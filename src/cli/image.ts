@@ -2,13 +2,12 @@
 
 import { resolve } from 'node:path'
 import { messageOf } from '../base/errors.ts'
-import { nearest } from '../base/options.ts'
 import { translateTimestampSince } from '../kinds/duration.ts'
 import type { CliImage } from './cli.ts'
-import { refreshImages } from './device-client.ts'
 import { Failure, usage } from './failure.ts'
 import { jsonText, yamlText } from './object-text.ts'
 import { bytesText, openProgress } from './progress.ts'
+import { didYouMean } from './suggest.ts'
 import { plainTable } from './table.ts'
 import { DATA_DIR_FLAG, outputFlag, type Verb, type VerbContext } from './verb.ts'
 
@@ -79,8 +78,6 @@ const importImages = async (context: VerbContext, files: readonly string[]): Pro
       context.complain(error)
     }
   }
-  // A running agent looks at once; one that does not run will see it when it starts.
-  if (imported.length > 0) await refreshImages(context)
   await printList(context, imported, false)
 }
 
@@ -103,11 +100,8 @@ const run = async (context: VerbContext): Promise<void> => {
     if (words.length > 0) throw usage(`unexpected argument ${JSON.stringify(words[0])}`)
     return printList(context, await context.deps.listImages(context.dataDir), true)
   }
-  const near = word === undefined ? undefined : nearest(word, ['import', 'list'])
-  throw usage(
-    word === undefined ? 'say what: image import, image list' : `unknown command "image ${word}"`,
-    near && `did you mean ${near}?`,
-  )
+  const near = word === undefined ? undefined : didYouMean(word, ['import', 'list'])
+  throw usage(word === undefined ? 'say what: image import, image list' : `unknown command "image ${word}"`, near)
 }
 
 export const verb: Verb = {

@@ -2,9 +2,9 @@
 // Source: aggregated discovery (apidiscovery.k8s.io/v2), the legacy lists where the server has no aggregated ones.
 
 import { isObject } from '../base/json.ts'
-import { nearest } from '../base/options.ts'
 import type { Client } from './client.ts'
 import { Failure } from './failure.ts'
+import { didYouMean } from './suggest.ts'
 
 export interface Resource {
   readonly group: string
@@ -113,12 +113,12 @@ export const resourcesOf = (all: readonly Resource[]): Resources => ({
     const wanted = name.toLowerCase()
     const found = all.find(resource => matchesQualified(resource, wanted))
     if (found) return found
-    const near = nearest(
+    const near = didYouMean(
       wanted,
       all.flatMap(resource => [resource.plural, resource.singular]),
     )
     throw new Failure(`the server doesn't have a resource type ${JSON.stringify(name)}`, {
-      hint: near === undefined ? 'helio api-resources lists them' : `did you mean ${near}?`,
+      hint: near ?? 'helio api-resources lists them',
     })
   },
   byCategory(name) {

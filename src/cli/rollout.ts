@@ -3,7 +3,6 @@
 import { timestamp } from '../base/clock.ts'
 import { deepEqual, isObject } from '../base/json.ts'
 import type { KubeObject } from '../base/object.ts'
-import { nearest } from '../base/options.ts'
 import type { Deployment } from '../kinds/deployment.ts'
 import type { ReplicaSet } from '../kinds/replica-set.ts'
 import type { Client } from './client.ts'
@@ -12,6 +11,7 @@ import { objectText } from './object-text.ts'
 import { selectorQueryOf } from './pods-of.ts'
 import { pathOf, type Resource, singularOf } from './resources.ts'
 import { deploymentRevision, deploymentState } from './rollout-status.ts'
+import { didYouMean } from './suggest.ts'
 import { plainTable } from './table.ts'
 import { namedOf } from './target.ts'
 import { outputFlag, TIMEOUT_FLAG, type Verb, type VerbContext } from './verb.ts'
@@ -166,11 +166,8 @@ const run = async (context: VerbContext): Promise<void> => {
   const names = Object.keys(SUBVERBS)
   const subverb = Object.hasOwn(SUBVERBS, word ?? '') ? SUBVERBS[word ?? ''] : undefined
   if (subverb === undefined) {
-    const near = word === undefined ? undefined : nearest(word, names)
-    throw usage(
-      word === undefined ? `say what: rollout ${names.join(', ')}` : `unknown command "rollout ${word}"`,
-      near && `did you mean ${near}?`,
-    )
+    const near = word === undefined ? undefined : didYouMean(word, names)
+    throw usage(word === undefined ? `say what: rollout ${names.join(', ')}` : `unknown command "rollout ${word}"`, near)
   }
   const client = await context.client()
   const namespace = await context.namespace()

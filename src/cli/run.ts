@@ -1,7 +1,6 @@
 // One command line from words to exit code: 0 done, 1 refused or failed, 2 usage, 130 interrupted. Everything it opens, it closes.
 
 import { messageOf } from '../base/errors.ts'
-import { nearest } from '../base/options.ts'
 import type { CliDeps } from './cli.ts'
 import { type Client, openClient } from './client.ts'
 import { Failure, Refused, refusalText, usage } from './failure.ts'
@@ -11,6 +10,7 @@ import { VERBS } from './index.ts'
 import { readEndpoint } from './kubeconfig.ts'
 import { type Output, openOutput } from './output.ts'
 import { discover, type Resources } from './resources.ts'
+import { didYouMean } from './suggest.ts'
 import { CONNECTION_FLAGS, HELP_FLAG, type Verb, type VerbContext } from './verb.ts'
 
 const printError = (output: Output, error: unknown): void => {
@@ -27,11 +27,11 @@ const printError = (output: Output, error: unknown): void => {
 const findVerb = async (name: string): Promise<Verb> => {
   const entry = VERBS.find(each => each.name === name)
   if (entry) return (await entry.load()).verb
-  const near = nearest(
+  const near = didYouMean(
     name,
     VERBS.map(each => each.name),
   )
-  throw usage(`unknown command ${JSON.stringify(name)}`, near === undefined ? 'helio help lists the commands' : `did you mean ${near}?`)
+  throw usage(`unknown command ${JSON.stringify(name)}`, near ?? 'helio help lists the commands')
 }
 
 interface Session {
