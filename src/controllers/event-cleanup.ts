@@ -4,14 +4,14 @@ import { parseTimestamp } from '../base/clock.ts'
 import type { KubeObject } from '../kinds/meta.ts'
 import { keyOf } from '../kinds/meta.ts'
 import type { Action, Controller } from './controller.ts'
-import { EVENT_BURST, EVENT_SWEEP_MS, EVENT_TTL_MS, EVENTS_MAX } from './limits.ts'
+import { EVENT_BURST, EVENT_GAP_MS, EVENT_SWEEP_MS, EVENT_TTL_MS, EVENTS_MAX } from './limits.ts'
 import { uidOf } from './reference.ts'
 
 const SWEEP = 'events'
 
 export const eventCleanup: Controller = {
   name: 'event-cleanup',
-  gapMs: EVENT_SWEEP_MS,
+  gapMs: EVENT_GAP_MS,
   watches: [{ kind: 'Event', keys: (_event, old) => (old ? [] : [SWEEP]) }],
   reconcile(view, _key, nowMs) {
     const events = view.list('Event').map(event => ({ event, atMs: lastSeenMs(event) }))

@@ -16,8 +16,10 @@ export const POD_ORPHAN_MS = 40_000
 export const EVENT_TTL_MS = 3_600_000
 /** Events kept at most; above it the oldest go before their time. */
 export const EVENTS_MAX = 5_000
-/** Old Events are looked for at most this often. */
+/** While nothing new happens, old Events are looked for at most this often. */
 export const EVENT_SWEEP_MS = 300_000
+/** While Events keep coming, their number is looked at this often; with EVENT_BURST it outruns what the loop records. */
+export const EVENT_GAP_MS = 10_000
 /** Bytes of the revision-history annotation; the oldest revisions leave it first. */
 export const REVISION_HISTORY_BYTES_MAX = 2_000
 
@@ -34,5 +36,5 @@ export const BRAKE_NODES_MIN = 5
 export const REPLICA_GAP_MS = 5
 /** Nodes are judged at most this often. */
 export const NODE_GAP_MS = 250
-/** Sweeps (ended pods, Events) run at most this often. */
+/** Sweeps of ended pods run at most this often. */
 export const SWEEP_GAP_MS = 1_000

@@ -111,7 +111,10 @@ export const createLoopCore = (deps: LoopCoreDeps): LoopCore => {
     isDraining = false
     const untilMs = clock.mono() + SLICE_MS
     for (let turns = 0; !onEnded; turns++) {
-      if (turns >= SLICE_RUNS || clock.mono() >= untilMs) return wake()
+      if (turns >= SLICE_RUNS || clock.mono() >= untilMs) {
+        wake()
+        return
+      }
       let isQuiet = true
       for (const worker of workers) {
         // The end of an action wakes the loop again.

@@ -45,6 +45,7 @@ export const createWorker = (controller: Controller, deps: WorkerDeps): Worker =
   const parked = new Set<string>()
   const gap = createGap(controller.gapMs ?? 0, deps.clock)
   const failing = new Set<string>()
+  let isClosed = false
 
   const mayRun = (key: string): boolean => {
     if ((floors.get(key) ?? 0) > deps.view.revision) {
@@ -77,6 +78,7 @@ export const createWorker = (controller: Controller, deps: WorkerDeps): Worker =
       return undefined
     },
     ended(key, { revision, conflicts, error, againMs }) {
+      if (isClosed) return
       gap.ran(key)
       if (revision > deps.view.revision) floors.set(key, revision)
       if (error !== undefined) failed(key, error)
@@ -95,7 +97,10 @@ export const createWorker = (controller: Controller, deps: WorkerDeps): Worker =
         queue.add(key)
       }
     },
-    close: () => queue.close(),
+    close() {
+      isClosed = true
+      queue.close()
+    },
   }
 }
 

@@ -180,8 +180,8 @@ export const createWorld = (): World => {
       return isDone
     },
     reconcile(controller, key) {
-      const { actions } = controller.reconcile(world.view, key, world.nowMs)
-      JSON.stringify(actions)
+      // Through JSON and back: an action that does not survive it is no plain value.
+      const actions = JSON.parse(JSON.stringify(controller.reconcile(world.view, key, world.nowMs).actions)) as Action[]
       const last = (action: Action): boolean => action.do === 'patchStatus'
       for (const action of [...actions.filter(a => !last(a)), ...actions.filter(last)]) world.apply(action)
       return actions
