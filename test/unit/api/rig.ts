@@ -116,6 +116,8 @@ export interface RigOptions {
   readonly podLogs?: ApiDeps['podLogs']
   readonly checks?: ApiDeps['checks']
   readonly namespaces?: readonly string[]
+  /** Changes the store remembers. */
+  readonly eventsMax?: number
 }
 
 const textOf = (body: ApiResponse['body']): string => {
@@ -182,7 +184,12 @@ const requestOf = (method: string, url: string, body: unknown, ask: Ask): Parame
 
 export const createRig = async (options: RigOptions = {}): Promise<Rig> => {
   const clock = handClock()
-  const store = await openMemoryStore({ clock, random: seededRandom('store'), log: silentLog })
+  const store = openMemoryStore({
+    clock,
+    random: seededRandom('store'),
+    log: silentLog,
+    window: { eventsMax: options.eventsMax ?? 10_000, bytesMax: 2 ** 24, ageMsMax: 2 ** 31 },
+  })
   const deps: ApiDeps = {
     store,
     clock,
