@@ -3,8 +3,8 @@
 
 import type { Container, Pod } from '../kinds/pod.ts'
 import type { Accounts } from './device.ts'
-import type { ConfigProblem } from './env.ts'
 import { podText } from './device.ts'
+import type { ConfigProblem } from './env.ts'
 
 export interface RunAs {
   readonly uid: number
@@ -54,7 +54,8 @@ export const runAs = (pod: Pod, container: Container, imageUser: string, account
   const [imageUserPart = '', imageGroupPart = ''] = imageUser.split(':')
   const userText = asked === undefined ? imageUserPart || '0' : String(asked)
   const account = isNumber(userText) ? users.find(u => u.uid === Number(userText)) : users.find(u => u.name === userText)
-  if (!account && !isNumber(userText)) return { problem: `unable to find user ${userText}: no matching entries in passwd file of the image` }
+  if (!account && !isNumber(userText))
+    return { problem: `unable to find user ${userText}: no matching entries in passwd file of the image` }
   const uid = account?.uid ?? Number(userText)
   if ((own.runAsNonRoot ?? shared.runAsNonRoot) && uid === 0) return rootRefused(pod, container)
   const groupText = asked === undefined ? imageGroupPart : ''

@@ -6,7 +6,7 @@ import type { Container, ContainerStatus } from '../kinds/pod.ts'
 import type { ContainerInfo, SandboxInfo } from '../runtime/runtime.ts'
 import type { Device } from './device.ts'
 import { containerRecord, restoreContainer, takeExit, terminatedOf } from './observe.ts'
-import { containerID, isRunning, newRecord, type Now, type PodMemory, type PodRecord } from './pod-record.ts'
+import { containerID, isRunning, type Now, newRecord, type PodMemory, type PodRecord } from './pod-record.ts'
 import { startProbes } from './probe-schedule.ts'
 import { allContainers } from './stop.ts'
 
@@ -16,7 +16,11 @@ export interface Truth {
 }
 
 /** Records of all pods the runtime, the memory or the disk know, whether desired or not. `folders`: uids that have folders on disk. */
-export const adoptRecords = (truth: Truth, memories: ReadonlyMap<string, PodMemory>, folders: readonly string[]): Map<string, PodRecord> => {
+export const adoptRecords = (
+  truth: Truth,
+  memories: ReadonlyMap<string, PodMemory>,
+  folders: readonly string[],
+): Map<string, PodRecord> => {
   const records = new Map<string, PodRecord>()
   const recordOf = (uid: string, namespace = '', name = ''): PodRecord => {
     const found = records.get(uid)

@@ -1,8 +1,8 @@
 // A container as the runtime needs it, from pod, image and surroundings. Pure: either a complete spec or the reason why there is none
 // yet. Source: k8s core/v1 Container and SecurityContext, OCI image-spec config.
 
-import { quantityBytes, quantityMillis } from '../kinds/quantity.ts'
 import type { Container, Pod } from '../kinds/pod.ts'
+import { quantityBytes, quantityMillis } from '../kinds/quantity.ts'
 import type { ContainerSpec, Mount } from '../runtime/runtime.ts'
 import { runAs } from './accounts.ts'
 import { containerLogPath, type Device, etcDir, hostnameOf, nameOf, namespaceOf, podDir, type Surroundings, volumeDir } from './device.ts'
@@ -15,9 +15,11 @@ const DEFAULT_CAPABILITIES =
   'AUDIT_WRITE CHOWN DAC_OVERRIDE FOWNER FSETID KILL MKNOD NET_BIND_SERVICE NET_RAW SETFCAP SETGID SETPCAP SETUID SYS_CHROOT'.split(' ')
 const ALL_CAPABILITIES = [
   ...DEFAULT_CAPABILITIES,
-  ...('AUDIT_CONTROL AUDIT_READ BLOCK_SUSPEND BPF CHECKPOINT_RESTORE DAC_READ_SEARCH IPC_LOCK IPC_OWNER LEASE LINUX_IMMUTABLE ' +
+  ...(
+    'AUDIT_CONTROL AUDIT_READ BLOCK_SUSPEND BPF CHECKPOINT_RESTORE DAC_READ_SEARCH IPC_LOCK IPC_OWNER LEASE LINUX_IMMUTABLE ' +
     'MAC_ADMIN MAC_OVERRIDE NET_ADMIN NET_BROADCAST PERFMON SYS_ADMIN SYS_BOOT SYS_MODULE SYS_NICE SYS_PACCT SYS_PTRACE SYS_RAWIO ' +
-    'SYS_RESOURCE SYS_TIME SYS_TTY_CONFIG SYSLOG WAKE_ALARM').split(' '),
+    'SYS_RESOURCE SYS_TIME SYS_TTY_CONFIG SYSLOG WAKE_ALARM'
+  ).split(' '),
 ]
 
 /** A mount whose source lies inside a volume at a path from the manifest: checked against escapes when it is made. */
@@ -83,7 +85,11 @@ const volumeMounts = (pod: Pod, container: Container, device: Device, env: Reado
     const volume = pod.spec.volumes?.find(v => v.name === mount.name)
     const written = volume?.configMap ?? volume?.secret ?? volume?.downwardAPI ?? volume?.projected
     const destination = mount.mountPath.startsWith('/') ? mount.mountPath : `/${mount.mountPath}`
-    mounts.push({ source: subPath === '' ? root : `${root}/${subPath}`, destination, readOnly: mount.readOnly === true || written !== undefined })
+    mounts.push({
+      source: subPath === '' ? root : `${root}/${subPath}`,
+      destination,
+      readOnly: mount.readOnly === true || written !== undefined,
+    })
   }
   return { mounts, subPaths }
 }

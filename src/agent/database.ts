@@ -15,6 +15,9 @@ export interface Database {
 export const isDamage = (error: unknown): boolean =>
   error instanceof Error && 'code' in error && ['SQLITE_CORRUPT', 'SQLITE_NOTADB', 'SQLITE_IOERR'].includes(String(error.code))
 
+/** Somebody else holds the file. */
+export const isBusy = (error: unknown): boolean => error instanceof Error && 'code' in error && error.code === 'SQLITE_BUSY'
+
 const SCHEMA = `
 PRAGMA locking_mode = EXCLUSIVE;
 PRAGMA journal_mode = WAL;

@@ -34,7 +34,8 @@ const fromSources = (pod: Pod, container: Container, around: Surroundings, into:
     for (const key of Object.keys(found.data ?? {}).sort()) {
       const variable = `${source.prefix ?? ''}${key}`
       const value = found.data?.[key] ?? ''
-      if (isCIdentifier(variable) || /^[-._a-zA-Z][-._a-zA-Z0-9]*$/.test(variable)) into.set(variable, kind === 'secret' ? base64Text(value) : value)
+      if (isCIdentifier(variable) || /^[-._a-zA-Z][-._a-zA-Z0-9]*$/.test(variable))
+        into.set(variable, kind === 'secret' ? base64Text(value) : value)
     }
   }
   return undefined

@@ -60,7 +60,11 @@ export const createExecutor = (deps: ExecutorDeps): Executor => {
       const { handler, target } = action.postStart
       const answer = await runHandler(handler, { ...target, id: container.id }, POST_START_TIMEOUT_MS, deps)
       if (!answer.ok) {
-        log.info('postStart hook failed, container is stopped', { pod: action.start.spec.podName, container: action.name, error: answer.message })
+        log.info('postStart hook failed, container is stopped', {
+          pod: action.start.spec.podName,
+          container: action.name,
+          error: answer.message,
+        })
         await runtime.stopContainer(container.id, action.graceMs)
       }
     }
@@ -111,7 +115,8 @@ export const createExecutor = (deps: ExecutorDeps): Executor => {
     },
     probe: async ({ probe, target }) => ({ answer: await runHandler(probe, target, timeoutMs(probe), deps) }),
   }
-  const run = <K extends Action['do']>(action: Of<K>): Promise<ActionResult> => (table[action.do as K] as (a: Of<K>) => Promise<ActionResult>)(action)
+  const run = <K extends Action['do']>(action: Of<K>): Promise<ActionResult> =>
+    (table[action.do as K] as (a: Of<K>) => Promise<ActionResult>)(action)
   return {
     carryOut(action) {
       // A stop may take its whole grace: it never holds up anything else.

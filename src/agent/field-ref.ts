@@ -1,8 +1,8 @@
 // Values a pod can read about itself: fieldRef and resourceFieldRef, for variables and downwardAPI files.
 // Source: k8s fieldpath.ExtractFieldPathAsString, resource.ExtractContainerResourceValue.
 
-import { quantityBytes, quantityMillis } from '../kinds/quantity.ts'
 import type { EnvVarSource, Pod } from '../kinds/pod.ts'
+import { quantityBytes, quantityMillis } from '../kinds/quantity.ts'
 import { type Device, nameOf, namespaceOf } from './device.ts'
 
 export interface PodFacts {

@@ -139,10 +139,14 @@ export const join = async (asked: JoinRequest, deps: JoinDeps): Promise<DeviceId
     const { status, text } = await call({ url: new URL('/heliopause.io/v1/join', server), method: 'POST', body, ca }, deps.clock)
     const answer = parseAnswer(text)
     if (status < 200 || status > 299)
-      throw refused(`join: the server refused: ${String(answer['message'] ?? `status ${status}`)}`, String(answer['hint'] ?? 'see the server’s log'))
+      throw refused(
+        `join: the server refused: ${String(answer['message'] ?? `status ${status}`)}`,
+        String(answer['hint'] ?? 'see the server’s log'),
+      )
     const field = (name: string): string => {
       const value = answer[name]
-      if (typeof value !== 'string' || value === '') throw refused(`join: the server's answer has no ${name}`, 'are both sides of the same version?')
+      if (typeof value !== 'string' || value === '')
+        throw refused(`join: the server's answer has no ${name}`, 'are both sides of the same version?')
       return value
     }
     return {
@@ -166,6 +170,7 @@ export const join = async (asked: JoinRequest, deps: JoinDeps): Promise<DeviceId
 
 const serverUrl = (text: string): URL => {
   const url = URL.canParse(text) ? new URL(text) : undefined
-  if (url?.protocol !== 'https:') throw refused(`join: ${JSON.stringify(text)} is not an https URL`, 'for example --server https://server:6443')
+  if (url?.protocol !== 'https:')
+    throw refused(`join: ${JSON.stringify(text)} is not an https URL`, 'for example --server https://server:6443')
   return url
 }

@@ -55,7 +55,12 @@ export const createSplitter = (): { push(chunk: Buffer): Buffer[]; rest(): Buffe
 
 /** Turns lines into what the reader asked for; `more` is false once the byte limit is reached. */
 export const createPrinter = (options: LogOptions, nowWallMs: number): { print(line: Buffer): Buffer; readonly more: boolean } => {
-  const sinceMs = options.sinceTime !== undefined ? Date.parse(options.sinceTime) : options.sinceSeconds !== undefined ? nowWallMs - options.sinceSeconds * 1000 : undefined
+  const sinceMs =
+    options.sinceTime !== undefined
+      ? Date.parse(options.sinceTime)
+      : options.sinceSeconds !== undefined
+        ? nowWallMs - options.sinceSeconds * 1000
+        : undefined
   const state = { left: options.limitBytes ?? Number.POSITIVE_INFINITY, since: sinceMs === undefined, within: false }
   return {
     print(line) {

@@ -34,7 +34,8 @@ const notFound = (message: string): ApiError => new ApiError('BadRequest', messa
 
 const attemptOf = (target: LogTarget, options: LogOptions): number => {
   const { attempt, container, podName } = target
-  if (attempt === undefined) throw notFound(`container "${container}" in pod "${podName}" is waiting to start: ${target.waiting ?? 'ContainerCreating'}`)
+  if (attempt === undefined)
+    throw notFound(`container "${container}" in pod "${podName}" is waiting to start: ${target.waiting ?? 'ContainerCreating'}`)
   if (!options.previous) return attempt
   const before = attemptsIn(target.dir).filter(a => (target.waiting === undefined ? a < attempt : a <= attempt))
   const last = before[before.length - 1]
@@ -78,7 +79,11 @@ export const createLogReader = (nowWallMs: () => number): LogReader => {
   const open = { count: 0 }
 
   /** Everything from a place to the end of the file it opened; returns how far it came. */
-  const readOn = async (handle: FileHandle, from: number, take: (chunk: Buffer) => Promise<boolean>): Promise<{ at: number; more: boolean }> => {
+  const readOn = async (
+    handle: FileHandle,
+    from: number,
+    take: (chunk: Buffer) => Promise<boolean>,
+  ): Promise<{ at: number; more: boolean }> => {
     let at = from
     for (;;) {
       const chunk = Buffer.alloc(LOG_CHUNK_BYTES)
@@ -88,7 +93,14 @@ export const createLogReader = (nowWallMs: () => number): LogReader => {
       if (!(await take(chunk.subarray(0, bytesRead)))) return { at, more: false }
     }
   }
-  const follow = async (handle: FileHandle, file: string, from: number, target: LogTarget, take: (chunk: Buffer) => Promise<boolean>, signal: AbortSignal): Promise<void> => {
+  const follow = async (
+    handle: FileHandle,
+    file: string,
+    from: number,
+    target: LogTarget,
+    take: (chunk: Buffer) => Promise<boolean>,
+    signal: AbortSignal,
+  ): Promise<void> => {
     let [current, at] = [handle, from]
     try {
       for (;;) {
@@ -99,7 +111,10 @@ export const createLogReader = (nowWallMs: () => number): LogReader => {
           const read = await readOn(current, at, take)
           at = read.at
           if (!read.more || signal.aborted) return
-          const [now, held] = await Promise.all([stat(file).catch((error: unknown) => (isMissing(error) ? undefined : Promise.reject(error))), current.stat()])
+          const [now, held] = await Promise.all([
+            stat(file).catch((error: unknown) => (isMissing(error) ? undefined : Promise.reject(error))),
+            current.stat(),
+          ])
           if (now && now.ino !== held.ino) {
             const next = await openIfThere(file)
             if (next) {
@@ -121,7 +136,8 @@ export const createLogReader = (nowWallMs: () => number): LogReader => {
   return {
     async read(target, options, write, signal) {
       const attempt = attemptOf(target, options)
-      if (open.count >= LOG_STREAMS_MAX) throw new ApiError('TooManyRequests', `read logs: ${LOG_STREAMS_MAX} streams are open already`, { hint: 'try again later' })
+      if (open.count >= LOG_STREAMS_MAX)
+        throw new ApiError('TooManyRequests', `read logs: ${LOG_STREAMS_MAX} streams are open already`, { hint: 'try again later' })
       open.count++
       try {
         const files = filesOf(target.dir, attempt)
@@ -140,7 +156,8 @@ export const createLogReader = (nowWallMs: () => number): LogReader => {
           try {
             const read = await readOn(handle, file === place?.file ? place.offset : 0, take)
             if (!read.more) return
-            if (options.follow && !options.previous && file === files[files.length - 1]) return await follow(handle, file, read.at, target, take, signal)
+            if (options.follow && !options.previous && file === files[files.length - 1])
+              return await follow(handle, file, read.at, target, take, signal)
           } finally {
             await handle.close()
           }

@@ -13,8 +13,8 @@ import type { Device, Surroundings } from './device.ts'
 import type { ConfigProblem } from './env.ts'
 import { SETUP_BACKOFF } from './limits.ts'
 import { done, exited, failed, type Note } from './observe.ts'
-import { newRecord, type Now, type PodMemory, type PodRecord } from './pod-record.ts'
-import { reconcile, type Outputs } from './reconcile.ts'
+import { type Now, newRecord, type PodMemory, type PodRecord } from './pod-record.ts'
+import { type Outputs, reconcile } from './reconcile.ts'
 import type { PodLayout } from './volumes.ts'
 
 export type Input =
@@ -136,7 +136,8 @@ const takeDocument = (state: DeviceState, document: Document, outputs: Outputs):
     const uid = pod.metadata.uid ?? ''
     desired.add(uid)
     const known = state.pods.get(uid)
-    const record = known?.pod || known?.namespace ? known : withName(known, uid, pod.metadata.namespace ?? 'default', pod.metadata.name ?? '')
+    const record =
+      known?.pod || known?.namespace ? known : withName(known, uid, pod.metadata.namespace ?? 'default', pod.metadata.name ?? '')
     const first = record.pod === undefined
     record.pod = pod
     record.desired = true
@@ -215,4 +216,3 @@ const takeNetwork = (state: DeviceState, config: NetworkConfig, error: string | 
   configureNetwork(state, outputs)
   return allUids(state)
 }
-

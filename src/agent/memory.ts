@@ -3,12 +3,12 @@
 // documents are stored as they are; files are 0600 in a 0700 folder. DESIGN section 7, invariant 2.
 
 import { existsSync, mkdirSync, renameSync, rmSync } from 'node:fs'
-import { messageOf } from '../base/errors.ts'
+import { ApiError, messageOf } from '../base/errors.ts'
 import type { Files } from '../base/files.ts'
 import { isObject } from '../base/json.ts'
 import type { Log } from '../base/log.ts'
 import type { Document, HeldHead, LinkMemory } from '../link/link.ts'
-import { type Database, isDamage, openDatabase } from './database.ts'
+import { type Database, isBusy, isDamage, openDatabase } from './database.ts'
 import { COPY_BYTES_MAX } from './limits.ts'
 import type { PodMemory } from './pod-record.ts'
 
@@ -115,6 +115,11 @@ export const openMemory = async (deps: MemoryDeps): Promise<AgentMemory> => {
     log.error(message, error === undefined ? {} : { error: messageOf(error) })
   }
   const loaded = await load(file).catch(async (error: unknown) => {
+    if (isBusy(error))
+      throw new ApiError('Conflict', `open ${file}: another agent uses this folder`, {
+        cause: error,
+        hint: 'stop it first, or give another --data-dir',
+      })
     if (!isDamage(error)) throw error
     setAside(file)
     warn(`the device's database was damaged and is kept as agent.db.damaged`, error)
@@ -145,7 +150,7 @@ export const openMemory = async (deps: MemoryDeps): Promise<AgentMemory> => {
     const copy = parse(files.read(copyOf(key), COPY_BYTES_MAX))
     if (!isSound(copy)) return undefined
     warn(`the device's ${key === 'held' ? 'desired state' : 'identity'} was taken from its last good copy`)
-    await writeFact(key, copy)
+    await writeFact(key, copy).catch((error: unknown) => warn('the last good copy could not be written back', error))
     return copy
   }
   const state = { held: await recall('held', isHeld), identity: await recall('identity', isIdentity) }

@@ -9,7 +9,7 @@ import type { Action, ActionResult } from './action.ts'
 import { retryKeyOf, slotOf } from './action.ts'
 import { isSidecar } from './device.ts'
 import { MESSAGE_CHARS_MAX, SETUP_BACKOFF } from './limits.ts'
-import { type ContainerRecord, containerID, isRunning, newContainer, type Now, type PodRecord, type Terminated } from './pod-record.ts'
+import { type ContainerRecord, containerID, isRunning, type Now, newContainer, type PodRecord, type Terminated } from './pod-record.ts'
 import { probeOf, startProbes, takeAnswer } from './probe-schedule.ts'
 import { failuresBefore, restartDelayMs } from './restart-policy.ts'
 import { allContainers } from './stop.ts'
@@ -56,7 +56,8 @@ export const takeExit = (
   now: Now,
   atOnce = false,
 ): void => {
-  const ranMs = info.exit && info.startedAtMs !== undefined ? info.exit.finishedAtMs - info.startedAtMs : now.monoMs - state.runningSinceAtMs
+  const ranMs =
+    info.exit && info.startedAtMs !== undefined ? info.exit.finishedAtMs - info.startedAtMs : now.monoMs - state.runningSinceAtMs
   state.current = { ...info, state: 'exited' }
   state.ended = ended
   state.ready = false
@@ -71,7 +72,13 @@ export const takeExit = (
   record.told.delete(`waiting/${state.name}`)
 }
 
-export const exited = (record: PodRecord, info: ContainerInfo, runtimeName: string, now: Now, message: string | undefined): readonly Note[] => {
+export const exited = (
+  record: PodRecord,
+  info: ContainerInfo,
+  runtimeName: string,
+  now: Now,
+  message: string | undefined,
+): readonly Note[] => {
   const state = record.containers.get(info.name)
   if (!state || info.attempt > (state.current?.attempt ?? -1)) {
     // It ended before its start was reported: kept until then.
@@ -87,7 +94,13 @@ export const exited = (record: PodRecord, info: ContainerInfo, runtimeName: stri
     : []
 }
 
-const started = (record: PodRecord, action: Extract<Action, { do: 'startContainer' }>, info: ContainerInfo, runtimeName: string, now: Now): Note[] => {
+const started = (
+  record: PodRecord,
+  action: Extract<Action, { do: 'startContainer' }>,
+  info: ContainerInfo,
+  runtimeName: string,
+  now: Now,
+): Note[] => {
   const { spec } = action.start
   const state = containerRecord(record, action.name, spec.init)
   if (state.current) state.stale.push(state.current)
@@ -214,7 +227,11 @@ export const failed = (record: PodRecord, action: Action, message: string, now: 
   if (action.do === 'startContainer') return notStarted(record, action, message, now)
   if (action.do === 'probe') return answered(record, action, { answer: { ok: false, message } }, now)
   const failures = (record.retry.get(retryKeyOf(action))?.failures ?? 0) + 1
-  record.retry.set(retryKeyOf(action), { failures, notBeforeAtMs: now.monoMs + backoffMs(SETUP_BACKOFF, failures - 1), message: cut(message) })
+  record.retry.set(retryKeyOf(action), {
+    failures,
+    notBeforeAtMs: now.monoMs + backoffMs(SETUP_BACKOFF, failures - 1),
+    message: cut(message),
+  })
   if (action.do === 'stopContainer') {
     const state = record.containers.get(action.name)
     if (state?.current?.id === action.id) state.stop = undefined
@@ -239,4 +256,7 @@ export const restoreContainer = (state: ContainerRecord, status: ContainerStatus
 }
 
 export const hasRun = (status: ContainerStatus): boolean =>
-  status.restartCount > 0 || status.state?.running !== undefined || status.state?.terminated !== undefined || status.containerID !== undefined
+  status.restartCount > 0 ||
+  status.state?.running !== undefined ||
+  status.state?.terminated !== undefined ||
+  status.containerID !== undefined

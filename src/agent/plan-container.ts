@@ -14,7 +14,10 @@ import { graceMs, stopAction, targetOf } from './stop.ts'
 export const planContainer = (at: At, container: Container, init: boolean, policy: string): void => {
   const { pod, record, world, now, draft } = at
   const state = record.containers.get(container.name)
-  if (state && isRunning(state)) return planRunning(at, container, state)
+  if (state && isRunning(state)) {
+    planRunning(at, container, state)
+    return
+  }
   if (state && isDone(state, policy)) {
     draft.waiting.delete(container.name)
     return
@@ -54,7 +57,9 @@ const planRunning = (at: At, container: Container, state: ContainerRecord): void
   if ((!fatal && !restart) || state.stop) return
   const probeGrace = fatal && probeOf(container, fatal)?.terminationGracePeriodSeconds
   const grace = probeGrace === undefined ? graceMs(pod) : probeGrace * 1000
-  const why = fatal ? `Container ${container.name} failed ${fatal} probe, will be restarted` : `Container ${container.name} definition changed`
+  const why = fatal
+    ? `Container ${container.name} failed ${fatal} probe, will be restarted`
+    : `Container ${container.name} definition changed`
   const action = stopAction(record, state, world.device, { graceMs: grace, restart, why }, now)
   if (action) draft.actions.push(action)
 }
@@ -78,7 +83,15 @@ export const planStale = (at: At): void => {
     for (const old of state.stale) {
       if (old.state === 'exited') at.draft.actions.push({ do: 'removeContainer', uid: at.record.uid, name: state.name, id: old.id })
       else
-        at.draft.actions.push({ do: 'stopContainer', uid: at.record.uid, name: state.name, id: old.id, graceMs: 0, restart: false, why: '' })
+        at.draft.actions.push({
+          do: 'stopContainer',
+          uid: at.record.uid,
+          name: state.name,
+          id: old.id,
+          graceMs: 0,
+          restart: false,
+          why: '',
+        })
     }
   }
 }

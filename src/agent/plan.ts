@@ -4,7 +4,7 @@
 import type { Pod } from '../kinds/pod.ts'
 import type { Action } from './action.ts'
 import { type Device, hostnameOf, isSidecar, nameOf, namespaceOf, usesHostNetwork } from './device.ts'
-import { type At, type Draft, newDraft, wakeAt, type World } from './draft.ts'
+import { type At, type Draft, newDraft, type World, wakeAt } from './draft.ts'
 import { type ConfigProblem, isProblem } from './env.ts'
 import { isDone, planContainer, planProbes, planStale } from './plan-container.ts'
 import { planTeardown } from './plan-teardown.ts'
@@ -74,7 +74,8 @@ const planSetup = (pod: Pod, record: PodRecord, layout: PodLayout | ConfigProble
   if (problem !== undefined && record.sandbox === 'absent') return { ready: false, ...trouble }
   if (layout && !isProblem(layout) && record.volumesRevision !== layout.revision)
     return { ready: false, action: { do: 'writeVolumes', uid, layout } }
-  if (record.sandbox === 'absent') return { ready: false, action: { do: 'createSandbox', uid, sandbox: sandboxSpec(pod, record, world.device) } }
+  if (record.sandbox === 'absent')
+    return { ready: false, action: { do: 'createSandbox', uid, sandbox: sandboxSpec(pod, record, world.device) } }
   if (own && record.netns !== undefined && !record.attached && record.address !== undefined)
     return { ready: false, action: { do: 'attach', uid, netns: record.netns, address: record.address }, ...trouble }
   return { ready: true, ...trouble }

@@ -52,7 +52,11 @@ const containerStatus = (container: Container, at: StatusInput): ContainerStatus
     restartCount: Math.max(0, (state?.attempts ?? 0) - 1),
     image: current?.image ?? container.image ?? '',
     imageID: current?.imageID ?? before?.imageID ?? '',
-    ...(current ? { containerID: containerID(device.runtimeName, current.id) } : before?.containerID ? { containerID: before.containerID } : {}),
+    ...(current
+      ? { containerID: containerID(device.runtimeName, current.id) }
+      : before?.containerID
+        ? { containerID: before.containerID }
+        : {}),
     started: running && state?.started === true,
   }
 }
@@ -94,7 +98,13 @@ const unready = (what: string, statuses: readonly ContainerStatus[]): string | u
   return names.length === 0 ? undefined : `containers with ${what} status: [${names.join(' ')}]`
 }
 
-const conditions = (pod: Pod, at: StatusInput, phase: Phase, init: readonly ContainerStatus[], main: readonly ContainerStatus[]): Condition[] => {
+const conditions = (
+  pod: Pod,
+  at: StatusInput,
+  phase: Phase,
+  init: readonly ContainerStatus[],
+  main: readonly ContainerStatus[],
+): Condition[] => {
   const over = phase === 'Succeeded' || phase === 'Failed'
   const completed = { reason: phase === 'Failed' ? 'PodFailed' : 'PodCompleted' }
   const sidecars = init.filter(s => pod.spec.initContainers?.some(c => c.name === s.name && isSidecar(c)))
@@ -103,7 +113,9 @@ const conditions = (pod: Pod, at: StatusInput, phase: Phase, init: readonly Cont
   const containersReady = over ? completed : notReady === undefined ? undefined : { reason: 'ContainersNotReady', message: notReady }
   const gates = (pod.spec.readinessGates ?? []).map(gate => gate.conditionType)
   const gated =
-    gates.length > 0 ? { reason: 'ReadinessGatesNotReady', message: `corresponding condition of pod readiness gate "${gates[0]}" does not exist.` } : undefined
+    gates.length > 0
+      ? { reason: 'ReadinessGatesNotReady', message: `corresponding condition of pod readiness gate "${gates[0]}" does not exist.` }
+      : undefined
   const generation = pod.metadata.generation
   return [
     condition('PodReadyToStartContainers', at.record.sandbox === 'present' ? undefined : { reason: 'SandboxNotReady' }, at, generation),

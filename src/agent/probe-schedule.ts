@@ -39,7 +39,10 @@ export const startProbes = (container: Container, record: ContainerRecord, since
 const activeKinds = (record: ContainerRecord): readonly ProbeKind[] => (record.started ? ['readiness', 'liveness'] : ['startup'])
 
 /** Kinds due now, and when the next one will be. */
-export const dueProbes = (record: ContainerRecord, monoMs: number): { readonly due: readonly ProbeKind[]; readonly nextAtMs: number | undefined } => {
+export const dueProbes = (
+  record: ContainerRecord,
+  monoMs: number,
+): { readonly due: readonly ProbeKind[]; readonly nextAtMs: number | undefined } => {
   const due: ProbeKind[] = []
   let next: number | undefined
   for (const kind of activeKinds(record)) {

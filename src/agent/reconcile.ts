@@ -27,9 +27,11 @@ export const reconcile = (uid: string, outputs: Outputs): void => {
   record.terminal = planned.terminal
   record.wakeAtMs = planned.wakeAtMs
   for (const action of planned.actions) ask(record, action, outputs)
-  if (planned.gone) return leave(record, outputs)
-  tellTrouble(record, planned, outputs)
-  report(record, planned, outputs)
+  if (planned.gone) leave(record, outputs)
+  else {
+    tellTrouble(record, planned, outputs)
+    report(record, planned, outputs)
+  }
 }
 
 /** An address is given once and kept over restarts; a pod that ended gives it back when its sandbox is gone. */

@@ -2,12 +2,27 @@
 // timestamp-free folder of their own, `..data` points to it, and the swap is one rename, as with kubelet. What is already so is not
 // written again. Source: kubelet atomic_writer, hostPath types.
 
-import { chmodSync, chownSync, existsSync, lstatSync, mkdirSync, readdirSync, readFileSync, readlinkSync, renameSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
+import {
+  chmodSync,
+  chownSync,
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  renameSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { dirname, join } from 'node:path'
 import type { Exec } from '../base/exec.ts'
 import type { PodLayout, VolumeFile, VolumeLayout } from './volumes.ts'
 
-const bytesOf = (file: VolumeFile): Buffer => (file.base64 === undefined ? Buffer.from(file.text ?? '') : Buffer.from(file.base64, 'base64'))
+const bytesOf = (file: VolumeFile): Buffer =>
+  file.base64 === undefined ? Buffer.from(file.text ?? '') : Buffer.from(file.base64, 'base64')
 
 const linkOf = (path: string): string | undefined => {
   const stat = lstatSync(path, { throwIfNoEntry: false })
@@ -65,7 +80,8 @@ export const writeFiles = (dir: string, files: readonly VolumeFile[], fsGroup: n
   const names = topNames(files)
   for (const name of names) swapLink(`..data/${name}`, join(dir, name))
   const keep = linkOf(data)
-  for (const name of readdirSync(dir)) if (name !== '..data' && name !== keep && !names.has(name)) rmSync(join(dir, name), { recursive: true, force: true })
+  for (const name of readdirSync(dir))
+    if (name !== '..data' && name !== keep && !names.has(name)) rmSync(join(dir, name), { recursive: true, force: true })
 }
 
 const writeOne = (path: string, file: VolumeFile, fsGroup: number | undefined): void => {
@@ -124,7 +140,8 @@ const hostFolder = ({ path, type }: Extract<VolumeLayout, { holds: 'host' }>): v
   const stat = statSync(path, { throwIfNoEntry: false })
   if (!stat && (type === 'DirectoryOrCreate' || type === '')) mkdirSync(path, { recursive: true, mode: 0o755 })
   else if (!stat && type === 'FileOrCreate') writeFileSync(path, '', { mode: 0o644, flag: 'a' })
-  else if (type !== '' && !KINDS[type]?.(stat)) throw new Error(`hostPath type check failed: ${path} is not a ${type.replace('OrCreate', '').toLowerCase()}`)
+  else if (type !== '' && !KINDS[type]?.(stat))
+    throw new Error(`hostPath type check failed: ${path} is not a ${type.replace('OrCreate', '').toLowerCase()}`)
 }
 
 /** Makes everything of a layout so. May run again at any time. */
@@ -146,3 +163,7 @@ export const removeFolder = async (dir: string, exec: Exec): Promise<void> => {
   }
   rmSync(dir, { recursive: true, force: true })
 }
+
+/** Names of the folders in a folder that may be missing. */
+export const foldersIn = (dir: string): string[] =>
+  existsSync(dir) ? readdirSync(dir, { withFileTypes: true }).flatMap(entry => (entry.isDirectory() ? [entry.name] : [])) : []

@@ -40,7 +40,8 @@ type Files = readonly VolumeFile[] | ConfigProblem
 
 const entriesOf = (object: ConfigMap | Secret): Map<string, Pick<VolumeFile, 'text' | 'base64'>> => {
   const entries = new Map<string, Pick<VolumeFile, 'text' | 'base64'>>()
-  for (const [key, value] of Object.entries(object.data ?? {})) entries.set(key, object.kind === 'Secret' ? { base64: value } : { text: value })
+  for (const [key, value] of Object.entries(object.data ?? {}))
+    entries.set(key, object.kind === 'Secret' ? { base64: value } : { text: value })
   if (object.kind === 'ConfigMap') for (const [key, value] of Object.entries(object.binaryData ?? {})) entries.set(key, { base64: value })
   return entries
 }
@@ -142,7 +143,8 @@ const hostsText = (pod: Pod, device: Device, address: string | undefined): strin
   if (usesHostNetwork(pod, device)) return device.hostsFile + aliases
   const hostname = hostnameOf(pod)
   const domain = pod.spec.subdomain ? `${hostname}.${pod.spec.subdomain}.${namespaceOf(pod)}.svc.cluster.local\t` : ''
-  const fixed = '127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\nfe00::0\tip6-localnet\nff02::1\tip6-allnodes\nff02::2\tip6-allrouters\n'
+  const fixed =
+    '127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\nfe00::0\tip6-localnet\nff02::1\tip6-allnodes\nff02::2\tip6-allrouters\n'
   return `${fixed}${address === undefined ? '' : `${address}\t${domain}${hostname}\n`}${aliases}`
 }
 

@@ -30,7 +30,15 @@ t.test('with no document yet it touches nothing that runs', async t => {
   const m = openModel()
   m.sandboxes.add('uid-x')
   m.containers.set('uid-x.main.0', {
-    id: 'uid-x.main.0', podUid: 'uid-x', name: 'main', attempt: 0, init: false, image: 'app:1', imageID: 'i', state: 'running', logPath: '/l',
+    id: 'uid-x.main.0',
+    podUid: 'uid-x',
+    name: 'main',
+    attempt: 0,
+    init: false,
+    image: 'app:1',
+    imageID: 'i',
+    state: 'running',
+    logPath: '/l',
   })
   m.restart()
   m.run(10 * MINUTE)
@@ -76,7 +84,13 @@ t.test('an out-of-memory kill is reported as OOMKilled', async t => {
 
 t.test('restart policy: Never ends the pod, OnFailure runs again until it succeeds', async t => {
   const m = openModel()
-  m.give(document([pod('never', { restartPolicy: 'Never' }), pod('fails', { restartPolicy: 'Never' }), pod('retry', { restartPolicy: 'OnFailure' })]))
+  m.give(
+    document([
+      pod('never', { restartPolicy: 'Never' }),
+      pod('fails', { restartPolicy: 'Never' }),
+      pod('retry', { restartPolicy: 'OnFailure' }),
+    ]),
+  )
   m.run(1000)
   m.exit('never', 'main', { exitCode: 0 })
   m.exit('fails', 'main', { exitCode: 3 })
@@ -108,7 +122,12 @@ t.test('a missing ConfigMap holds the container until it appears', async t => {
   t.same(m.containerStatus('a').state?.waiting, { reason: 'CreateContainerConfigError', message: 'configmap "settings" not found' })
   t.equal(m.status('a').phase, 'Pending')
   t.equal(m.events.filter(e => e.includes('settings')).length, 1, 'told once')
-  const settings = { apiVersion: 'v1', kind: 'ConfigMap', metadata: { name: 'settings', namespace: 'default' }, data: { size: '1' } } as const
+  const settings = {
+    apiVersion: 'v1',
+    kind: 'ConfigMap',
+    metadata: { name: 'settings', namespace: 'default' },
+    data: { size: '1' },
+  } as const
   m.give(document([pod('a', spec)], { configMaps: [settings] }))
   m.run(100)
   t.equal(m.containerStatus('a').state?.waiting?.message, "couldn't find key color in ConfigMap default/settings")
@@ -120,7 +139,12 @@ t.test('a missing ConfigMap holds the container until it appears', async t => {
 t.test('a missing ConfigMap volume holds the whole pod, and its deletion later holds nothing', async t => {
   const m = openModel()
   const spec = { volumes: [{ name: 'etc', configMap: { name: 'settings' } }] }
-  const settings = { apiVersion: 'v1', kind: 'ConfigMap', metadata: { name: 'settings', namespace: 'default' }, data: { color: 'red' } } as const
+  const settings = {
+    apiVersion: 'v1',
+    kind: 'ConfigMap',
+    metadata: { name: 'settings', namespace: 'default' },
+    data: { color: 'red' },
+  } as const
   m.give(document([pod('a', spec)]))
   m.run(MINUTE)
   t.equal(m.containerStatus('a').state?.waiting?.reason, 'ContainerCreating')
@@ -140,7 +164,12 @@ t.test('a missing ConfigMap volume holds the whole pod, and its deletion later h
 
 t.test('an image that is not on the device is waited for without polling', async t => {
   const m = openModel()
-  m.give(document([pod('a', { containers: [container('main', { image: 'new:7' })] }), pod('b', { containers: [container('main', { image: 'new:7', imagePullPolicy: 'Never' })] })]))
+  m.give(
+    document([
+      pod('a', { containers: [container('main', { image: 'new:7' })] }),
+      pod('b', { containers: [container('main', { image: 'new:7', imagePullPolicy: 'Never' })] }),
+    ]),
+  )
   m.run(60 * MINUTE)
   t.equal(m.containerStatus('a').state?.waiting?.reason, 'ImagePullBackOff')
   t.equal(m.containerStatus('b').state?.waiting?.reason, 'ErrImageNeverPull')
@@ -214,8 +243,15 @@ t.test('agent restart: what runs is adopted with its pid, nothing restarts', asy
   m.restart()
   t.equal(JSON.stringify([m.status('a'), m.status('b')]), before, 'the same status at once: still ready')
   m.run(10 * MINUTE)
-  t.same(m.asked().filter(a => !/^(configureNetwork|writeVolumes|attach)/.test(a)), [], 'only idempotent set-up is looked at again')
-  t.same([...m.containers.values()].map(c => c.pid), pids)
+  t.same(
+    m.asked().filter(a => !/^(configureNetwork|writeVolumes|attach)/.test(a)),
+    [],
+    'only idempotent set-up is looked at again',
+  )
+  t.same(
+    [...m.containers.values()].map(c => c.pid),
+    pids,
+  )
   t.equal(JSON.stringify([m.status('a'), m.status('b')]), before)
 })
 
@@ -313,7 +349,11 @@ t.test('init containers run in order, a sidecar keeps running, main containers c
   m.asked()
   m.give(document([]))
   m.run(1000)
-  t.same(m.asked(), ['stopContainer a main', 'stopContainer a side', 'removeSandbox a', 'removeVolumes a'], 'the sidecar outlives the others')
+  t.same(
+    m.asked(),
+    ['stopContainer a main', 'stopContainer a side', 'removeSandbox a', 'removeVolumes a'],
+    'the sidecar outlives the others',
+  )
 })
 
 t.test('a failed init container with restart policy Never fails the pod', async t => {
@@ -431,7 +471,15 @@ t.test('leftovers of pods nobody knows are removed', async t => {
     m.folders.add('uid-old')
     m.sandboxes.add('uid-older')
     m.containers.set('uid-older.main.3', {
-      id: 'uid-older.main.3', podUid: 'uid-older', name: 'main', attempt: 3, init: false, image: 'app:1', imageID: 'i', state: 'running', logPath: '/l',
+      id: 'uid-older.main.3',
+      podUid: 'uid-older',
+      name: 'main',
+      attempt: 3,
+      init: false,
+      image: 'app:1',
+      imageID: 'i',
+      state: 'running',
+      logPath: '/l',
     })
   })
   m.run(1000)

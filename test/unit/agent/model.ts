@@ -1,18 +1,19 @@
 // A device without promises: the machine on one side, a small model of runtime, network and disk on the other, and a clock that jumps
 // from one due thing to the next. What the model holds outlives an agent; a reboot takes processes and namespaces away.
 
-import type { Image } from '../../../src/agent/images/images.ts'
 import type { Action, ActionResult } from '../../../src/agent/action.ts'
 import type { Device } from '../../../src/agent/device.ts'
+import type { Image } from '../../../src/agent/images/images.ts'
 import { type DeviceState, type Input, newState, type Output, step, wakeAtMs } from '../../../src/agent/machine.ts'
 import type { PodMemory } from '../../../src/agent/pod-record.ts'
-import type { Document, PodReport } from '../../../src/link/messages.ts'
 import type { Container, ContainerStatus, Pod, PodSpec, PodStatus } from '../../../src/kinds/pod.ts'
+import type { Document, PodReport } from '../../../src/link/messages.ts'
 import type { ContainerInfo } from '../../../src/runtime/runtime.ts'
 
 export const image = (name: string, changes: Partial<Image['config']> = {}): Image => ({
   id: `sha256:${name}`,
   names: [name],
+  digests: [],
   sizeBytes: 1,
   importedAt: '2026-01-01T00:00:00Z',
   layers: [`/images/${name}`],
@@ -181,7 +182,11 @@ export const openModel = (changes: Partial<Device> = {}): Model => {
         model.attached.clear()
         for (const [id, info] of model.containers)
           if (info.state !== 'exited')
-            model.containers.set(id, { ...info, state: 'exited', exit: { exitCode: 255, oomKilled: false, finishedAtMs: START_MS, unknown: true } })
+            model.containers.set(id, {
+              ...info,
+              state: 'exited',
+              exit: { exitCode: 255, oomKilled: false, finishedAtMs: START_MS, unknown: true },
+            })
       })
     },
     status: podName => (model.reports.get(`pod/uid-${podName}`) as PodReport).status as PodStatus,
@@ -227,7 +232,8 @@ export const openModel = (changes: Partial<Device> = {}): Model => {
   }
   const act = (action: Action): void => {
     const generation = counters.generation
-    if (action.do !== 'probe') model.trace.push([action.do, 'uid' in action ? action.uid.slice(4) : '', 'name' in action ? action.name : ''].join(' ').trim())
+    if (action.do !== 'probe')
+      model.trace.push([action.do, 'uid' in action ? action.uid.slice(4) : '', 'name' in action ? action.name : ''].join(' ').trim())
     const finish = (afterMs: number, effect: () => ActionResult): void =>
       later(afterMs, () => {
         if (generation !== counters.generation) return undefined
@@ -238,7 +244,8 @@ export const openModel = (changes: Partial<Device> = {}): Model => {
     if (action.do === 'stopContainer') {
       const takesMs = model.stubborn.has(action.name) ? action.graceMs : Math.min(action.graceMs, 100)
       later(takesMs, () => {
-        if (generation === counters.generation) end(action.id, { exitCode: model.stubborn.has(action.name) || action.graceMs === 0 ? 137 : 143 })
+        if (generation === counters.generation)
+          end(action.id, { exitCode: model.stubborn.has(action.name) || action.graceMs === 0 ? 137 : 143 })
         return undefined
       })
       finish(takesMs + 1, () => ({}))
@@ -261,7 +268,19 @@ export const openModel = (changes: Partial<Device> = {}): Model => {
         if (!model.sandboxes.has(spec.podUid)) throw new Error(`no sandbox for ${id}`)
         if (model.containers.has(id)) throw new Error(`${id} exists`)
         const { podUid, name, attempt, init, image, imageID, logPath } = spec
-        const info: ContainerInfo = { id, podUid, name, attempt, init, image, imageID, logPath, state: 'running', pid: counters.pid++, startedAtMs: wallMs() }
+        const info: ContainerInfo = {
+          id,
+          podUid,
+          name,
+          attempt,
+          init,
+          image,
+          imageID,
+          logPath,
+          state: 'running',
+          pid: counters.pid++,
+          startedAtMs: wallMs(),
+        }
         model.containers.set(id, info)
         return { container: info }
       }

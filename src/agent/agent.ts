@@ -1,0 +1,187 @@
+// The door of the agent: one device. The shell around the machine: it loads what is remembered, finds what runs, carries out what the
+// machine asks for, and only then looks for a server. Closing it is a process stop: every pod goes on running. DESIGN section 7.
+
+import { readFileSync } from 'node:fs'
+import type { Clock } from '../base/clock.ts'
+import type { Exec } from '../base/exec.ts'
+import type { Files } from '../base/files.ts'
+import type { Log } from '../base/log.ts'
+import type { Pki } from '../base/pki.ts'
+import type { Random } from '../base/random.ts'
+import type { DeviceLink, Document } from '../link/link.ts'
+import type { AllocateAddress, Network } from '../network/network.ts'
+import type { Runtime } from '../runtime/runtime.ts'
+import { type Carrier, createCarrier } from './carrier.ts'
+import { type Contact, type LinkHooks, openContact } from './contact.ts'
+import type { Device } from './device.ts'
+import { createExecutor } from './executor.ts'
+import { collectExits, type Exits, terminationMessage } from './exits.ts'
+import { createAccounts } from './image-accounts.ts'
+import type { ImageStore } from './images/images.ts'
+import { openLocalSide } from './local-side.ts'
+import { podsWithLogs } from './log-files.ts'
+import { createLogRotation, type LogRotation } from './log-rotation.ts'
+import { createLoop, type Loop } from './loop.ts'
+import { type DeviceState, newState } from './machine.ts'
+import { type AgentMemory, type DeviceIdentity, openMemory } from './memory.ts'
+import { type NodeReport, reportNode } from './node-report.ts'
+import type { HostFacts } from './node-status.ts'
+import { isRunning } from './pod-record.ts'
+import { createRemembering, type Remembering } from './remembering.ts'
+import { allContainers } from './stop.ts'
+import { foldersIn } from './volume-writer.ts'
+
+export type { LinkHooks } from './contact.ts'
+export type { DeviceContainer, DeviceImage, DevicePod, DeviceStatus, LocalError, LocalLogsQuery } from './local-shapes.ts'
+export type { DeviceIdentity } from './memory.ts'
+export type { HostFacts } from './node-status.ts'
+
+export interface AgentDeps {
+  /** The device's data folder, absolute. */
+  readonly dir: string
+  /** What the device wants to be called; the name it joined with wins. */
+  readonly nodeName: string
+  /** As NodeSystemInfo.kubeletVersion: `v1.36.0+helio0.1.0`. */
+  readonly version: string
+  readonly runtime: Runtime
+  readonly network: Network
+  readonly allocateAddress: AllocateAddress
+  readonly images: ImageStore
+  readonly clock: Clock
+  readonly random: Random
+  readonly log: Log
+  readonly files: Files
+  readonly exec: Exec
+  readonly pki: Pick<Pki, 'createRequest' | 'publicKeyPin'>
+  readonly hostFacts: () => HostFacts
+  /** Makes the link once there is an identity: dialer, keys and digests are wired there. */
+  readonly openLink: (identity: DeviceIdentity, hooks: LinkHooks) => DeviceLink
+  /** Where to join, or where the server is now. Left out: the identity on disk, or none. */
+  readonly join?: { readonly server: string; readonly token?: string }
+  /** Process id for the local API. */
+  readonly pid: number
+}
+
+export interface Agent {
+  readonly nodeName: string
+  /** Images came or went (another process imported). */
+  imagesChanged(): void
+  /** A process stop: settles when the agent holds nothing any more; all pods go on running. */
+  close(): Promise<void>
+}
+
+const textOf = (path: string): string => {
+  try {
+    return readFileSync(path, 'utf8')
+  } catch (error) {
+    if (error instanceof Error && 'code' in error) return ''
+    throw error
+  }
+}
+
+const deviceOf = (deps: AgentDeps, nodeName: string, facts: HostFacts, accounts: Device['accounts']): Device => ({
+  nodeName,
+  hostIPs: facts.addresses,
+  runtimeName: deps.runtime.name,
+  isolatesNetwork: deps.runtime.isolatesNetwork,
+  podsDir: `${deps.dir}/pods`,
+  logsDir: `${deps.dir}/logs`,
+  resolvConf: textOf('/etc/resolv.conf'),
+  hostsFile: textOf('/etc/hosts'),
+  cpuMillis: facts.cpus * 1000,
+  memoryBytes: facts.memoryBytes,
+  resolveImage: reference => deps.images.resolve(reference),
+  accounts,
+  allocateAddress: deps.allocateAddress,
+})
+
+/** True when the machine thinks that a container of this id runs. */
+const runsIn = (state: DeviceState, id: string): boolean => {
+  for (const record of state.pods.values())
+    for (const container of record.containers.values()) {
+      if (container.current?.id === id) return isRunning(container)
+      if (container.stale.some(old => old.id === id && old.state !== 'exited')) return true
+    }
+  return false
+}
+
+interface Parts {
+  readonly device: Device
+  readonly state: DeviceState
+  readonly memory: AgentMemory
+  readonly exits: Exits
+  readonly rotation: LogRotation
+  readonly remembering: Remembering
+  readonly carrier: Carrier
+  readonly loop: Loop
+}
+
+/** Everything around one machine, nothing of it running yet. */
+const assemble = (deps: AgentDeps, memory: AgentMemory): Parts => {
+  const { clock, log, runtime } = deps
+  const device = deviceOf(deps, memory.identity?.nodeName ?? deps.nodeName, deps.hostFacts(), createAccounts())
+  const state = newState(device)
+  const exits = collectExits(runtime, clock, id => runsIn(state, id))
+  const rotation = createLogRotation({ clock, log, runtime })
+  const remembering = createRemembering({ clock, log, memory })
+  const executor = createExecutor({ ...deps, podsDir: device.podsDir, exitTaken: exits.taken })
+  const carrier = createCarrier({ clock, log, executor, rotation, remembering, logsDir: device.logsDir, send: input => loop.send(input) })
+  const loop = createLoop(clock, state, carrier.carry)
+  return { device, state, memory, exits, rotation, remembering, carrier, loop }
+}
+
+/** The first step: what is remembered, what runs, what is desired. From here on pods are looked after. */
+const adopt = async (deps: AgentDeps, { device, state, memory, exits, rotation, loop }: Parts): Promise<void> => {
+  const truth = await deps.runtime.inspect()
+  for (const container of truth.containers) if (container.state === 'running') rotation.track(container)
+  const folders = [...new Set([...foldersIn(device.podsDir), ...podsWithLogs(device.logsDir)])]
+  loop.send({ on: 'start', truth, document: memory.held?.document, memories: memory.pods, folders })
+  exits.open(container => {
+    rotation.untrack(container.id)
+    const spec = allContainers(state.pods.get(container.podUid)?.pod).find(c => c.name === container.name)
+    const message = terminationMessage(device.podsDir, container, spec)
+    loop.send({ on: 'exited', container, ...(message === '' ? {} : { message }) })
+  })
+}
+
+/** Starts the agent: pods first, the network to the server afterwards. Rejects only when the device's own folder or runtime cannot be used. */
+export const startAgent = async (deps: AgentDeps): Promise<Agent> => {
+  const startedWallMs = deps.clock.now()
+  const memory = await openMemory({ dir: deps.dir, files: deps.files, log: deps.log })
+  const parts = assemble(deps, memory)
+  const { state, exits, loop, carrier } = parts
+  const { nodeName } = parts.device
+  await adopt(deps, parts)
+  const hold: { contact: Contact | undefined; node: NodeReport | undefined } = { contact: undefined, node: undefined }
+  const imagesChanged = (): void => {
+    deps.images.refresh()
+    loop.send({ on: 'images' })
+    hold.node?.look()
+  }
+  const local = await openLocalSide({ ...deps, nodeName, state, memory, exits, startedWallMs, contact: () => hold.contact, imagesChanged })
+  const onDocument = (document: Document): void => {
+    loop.send({ on: 'document', document })
+    hold.node?.look()
+  }
+  const labels = { 'kubernetes.io/arch': deps.hostFacts().architecture, 'kubernetes.io/os': 'linux' }
+  const hooks: LinkHooks = { memory: memory.link, onDocument, onStream: local.onStream }
+  const contact = openContact({ ...deps, nodeName, memory, labels, hooks })
+  hold.contact = contact
+  carrier.connect(contact)
+  const changed = (device: Device): void => loop.send({ on: 'device', device })
+  hold.node = reportNode({ ...deps, nodeName, memory, state, report: status => contact.report('node', status), changed })
+  return {
+    nodeName,
+    imagesChanged,
+    async close() {
+      hold.node?.close()
+      parts.rotation.close()
+      await Promise.all([contact.close(), local.close()])
+      await carrier.close()
+      loop.close()
+      await parts.remembering.close()
+      await deps.runtime.close()
+      await memory.close()
+    },
+  }
+}

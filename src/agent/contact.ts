@@ -1,0 +1,153 @@
+// The device's way to its server: join while there is no identity, then hold the link. Nothing here is needed for pods to run; it begins
+// after they were asked for and fails quietly, for ever if need be. DESIGN section 7.
+
+import { jitteredMs } from '../base/backoff.ts'
+import type { Clock } from '../base/clock.ts'
+import { ApiError, messageOf } from '../base/errors.ts'
+import type { Log } from '../base/log.ts'
+import type { Pki } from '../base/pki.ts'
+import type { Random } from '../base/random.ts'
+import type { DeviceEvent, DeviceLink, DeviceLinkDeps } from '../link/link.ts'
+import { join, pinOf } from './join.ts'
+import { EARLY_EVENTS_MAX, JOIN_BACKOFF } from './limits.ts'
+import type { AgentMemory, DeviceIdentity } from './memory.ts'
+
+/** What the agent gives to the link; the rest (dialer, keys) is wired outside, from the identity. */
+export type LinkHooks = Pick<DeviceLinkDeps, 'memory' | 'onDocument' | 'onStream' | 'onContact' | 'onServerTime'>
+
+export interface ContactDeps {
+  readonly clock: Clock
+  readonly random: Random
+  readonly log: Log
+  readonly pki: Pick<Pki, 'createRequest' | 'publicKeyPin'>
+  readonly memory: AgentMemory
+  readonly nodeName: string
+  readonly labels: Readonly<Record<string, string>>
+  /** Where and how to join; left out when the device has joined before or shall stay alone. */
+  readonly join?: { readonly server: string; readonly token?: string }
+  readonly openLink: (identity: DeviceIdentity, hooks: LinkHooks) => DeviceLink
+  readonly hooks: LinkHooks
+}
+
+export interface Contact {
+  readonly link: DeviceLink | undefined
+  /** Why joining failed the last time. */
+  readonly lastError: string | undefined
+  report(key: string, value: unknown): void
+  event(event: Omit<DeviceEvent, 'cursor'>): void
+  close(): Promise<void>
+}
+
+/** The identity to use as it stands: the one on disk, unless a token for another server was given. */
+const knownIdentity = ({ memory, join: asked, pki, log }: ContactDeps): DeviceIdentity | undefined => {
+  const { identity } = memory
+  if (!identity || !asked) return identity
+  if (asked.token !== undefined && pinOf(asked.token) !== pki.publicKeyPin(identity.ca)) {
+    log.info('the token is for another server: joining that', { server: asked.server })
+    return undefined
+  }
+  // The address may have changed; who the server is has not.
+  return { ...identity, server: new URL(asked.server).origin }
+}
+
+interface PendingKey {
+  readonly requestPem: string
+  readonly keyPem: string
+}
+
+const isPending = (value: unknown): value is PendingKey =>
+  typeof value === 'object' &&
+  value !== null &&
+  'requestPem' in value &&
+  typeof value.requestPem === 'string' &&
+  'keyPem' in value &&
+  typeof value.keyPem === 'string'
+
+export const openContact = (deps: ContactDeps): Contact => {
+  const { clock, log, memory, hooks } = deps
+  const stop = new AbortController()
+  const values = new Map<string, unknown>()
+  const events: Omit<DeviceEvent, 'cursor'>[] = []
+  const state: { link: DeviceLink | undefined; lastError: string | undefined } = { link: undefined, lastError: undefined }
+
+  const openLink = (identity: DeviceIdentity): void => {
+    if (stop.signal.aborted) return
+    const link = deps.openLink(identity, hooks)
+    state.link = link
+    for (const [key, value] of values) link.setStatus(key, value)
+    for (const event of events.splice(0)) link.addEvent(event)
+  }
+  const joinOnce = async (server: string, token: string): Promise<DeviceIdentity> => {
+    const pendingKey = `pending/${pinOf(token)}/${deps.nodeName}`
+    const identity = await join(
+      { server, token, nodeName: deps.nodeName, labels: deps.labels },
+      {
+        pki: deps.pki,
+        clock,
+        pending: () => {
+          const kept = memory.fact(pendingKey)
+          return isPending(kept) ? kept : undefined
+        },
+        savePending: pending => memory.saveFact(pendingKey, pending),
+      },
+    )
+    await memory.saveIdentity(identity)
+    return identity
+  }
+  /** Retried for ever: the pods run meanwhile. */
+  const run = async (): Promise<void> => {
+    const known = knownIdentity(deps)
+    if (known) {
+      if (known.server !== memory.identity?.server) await memory.saveIdentity(known)
+      return openLink(known)
+    }
+    if (!deps.join) return
+    const { server, token } = deps.join
+    if (token === undefined)
+      throw new ApiError('BadRequest', 'join: this device has never joined and got no token', {
+        hint: 'give --token, from DIR/join-token on the server',
+      })
+    for (let attempt = 0; !stop.signal.aborted; attempt++) {
+      try {
+        const identity = await joinOnce(server, token)
+        state.lastError = undefined
+        log.info('joined', { node: identity.nodeName, server: identity.server })
+        return openLink(identity)
+      } catch (error) {
+        state.lastError = messageOf(error)
+        log.error('join failed', { error: state.lastError, hint: error instanceof ApiError ? error.hint : undefined })
+      }
+      await clock.sleep(JOIN_BACKOFF.baseMs + jitteredMs(JOIN_BACKOFF, attempt, deps.random), stop.signal)
+    }
+  }
+  // Never within the caller's own turn: the pods' first steps go before any dialing.
+  const running = Promise.resolve()
+    .then(run)
+    .catch((error: unknown) => {
+      state.lastError = messageOf(error)
+      log.error('no contact with a server', { error: state.lastError, hint: error instanceof ApiError ? error.hint : undefined })
+    })
+  return {
+    get link() {
+      return state.link
+    },
+    get lastError() {
+      return state.link ? state.link.lastError : state.lastError
+    },
+    report(key, value) {
+      if (value === null) values.delete(key)
+      else values.set(key, value)
+      state.link?.setStatus(key, value)
+    },
+    event(event) {
+      if (state.link) return state.link.addEvent(event)
+      events.push(event)
+      if (events.length > EARLY_EVENTS_MAX) events.shift()
+    },
+    async close() {
+      stop.abort()
+      await running
+      await state.link?.close()
+    },
+  }
+}
