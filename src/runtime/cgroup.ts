@@ -1,7 +1,7 @@
 // Control groups in their three layouts: pure v2, pure v1, and hybrid (v1 controllers plus a cgroup2 tree). Paths, figures, killing and
 // removing; crun makes the groups. Source: kernel admin-guide cgroup-v1 and cgroup-v2, runtime facts.
 
-import { readdirSync, readFileSync, rmdirSync } from 'node:fs'
+import { mkdirSync, readdirSync, readFileSync, rmdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { signal } from './process-table.ts'
 import { isMissing } from './record.ts'
@@ -148,3 +148,16 @@ const removeTree = (dir: string): void => {
 export const removeCgroup = (layout: CgroupLayout, cgroup: string): void => {
   for (const mount of new Set(layout.mounts.values())) removeTree(join(mount, cgroup))
 }
+
+/**
+ * `cgroup.procs` files monitors are written to, making their groups: in the hierarchies a service manager goes by, so that stopping the
+ * agent as a service, with all processes of its group, leaves the monitors alone.
+ */
+export const monitorGroups = (layout: CgroupLayout, cgroupRoot: string): readonly string[] =>
+  ['', 'name=systemd', 'name=unified'].flatMap(hierarchy => {
+    const mount = layout.mounts.get(hierarchy)
+    if (mount === undefined) return []
+    const dir = join(mount, cgroupRoot, 'monitors')
+    mkdirSync(dir, { recursive: true })
+    return [join(dir, 'cgroup.procs')]
+  })

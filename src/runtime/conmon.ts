@@ -2,10 +2,11 @@
 // Source: conmon(8), its sync and start pipes; runtime facts, "Surviving the agent".
 
 import { spawn } from 'node:child_process'
-import { closeSync, openSync, readFileSync } from 'node:fs'
+import { closeSync, openSync, readFileSync, writeFileSync } from 'node:fs'
 import { open } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Clock } from '../base/clock.ts'
+import { messageOf } from '../base/errors.ts'
 import { isObject } from '../base/json.ts'
 import { CREATE_TIMEOUT_MS, ERROR_TEXT_MAX } from './limits.ts'
 import { commandLine } from './process-table.ts'
@@ -22,6 +23,8 @@ export interface MonitorStart {
   readonly exitDir: string
   readonly logPath: string
   readonly tty: boolean
+  /** `cgroup.procs` files the monitor is put into before it starts anything. */
+  readonly groups: readonly string[]
 }
 
 export const pidPath = (dir: string): string => join(dir, 'pid')
@@ -85,6 +88,14 @@ export const createMonitored = (clock: Clock, start: MonitorStart): Promise<numb
       if (text.includes('\n')) finish(answer)
     })
     sync.on('end', () => finish(text.includes('\n') ? answer : () => fail('the monitor ended without an answer')))
+    // It waits for this byte, so whatever it starts is born in the right place.
+    try {
+      for (const file of child.pid === undefined ? [] : start.groups) writeFileSync(file, `${child.pid}`)
+    } catch (error) {
+      child.kill('SIGKILL')
+      finish(() => fail(messageOf(error)))
+      return
+    }
     go.end('x')
   })
 

@@ -20,6 +20,8 @@ export interface CrunPlace extends RuntimeDeps {
   /** crun, or the script that wraps it. */
   readonly crun: string
   readonly conmon: string
+  /** `cgroup.procs` files that keep monitors out of the agent's own group. */
+  readonly monitorGroups: readonly string[]
 }
 
 export const exitDir = (place: CrunPlace): string => join(place.dir, 'exits')

@@ -5,7 +5,7 @@ import { mkdir, rm, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { messageOf } from '../base/errors.ts'
 import { compileBundle, compileProcess } from './bundle.ts'
-import { cgroupUsage, detectCgroupLayout, removeCgroup } from './cgroup.ts'
+import { cgroupUsage, detectCgroupLayout, monitorGroups, removeCgroup } from './cgroup.ts'
 import { createMonitored, monitorPid, reopenMonitorLog } from './conmon.ts'
 import {
   adoptContainer,
@@ -53,7 +53,16 @@ const openPlace = async (deps: RuntimeDeps): Promise<CrunPlace> => {
   if (crun === undefined || conmon === undefined) throw new Error('open crun runtime: crun and conmon must be installed')
   const layout = detectCgroupLayout()
   const wrapper = join(deps.dir, 'crun-hybrid')
-  const base = { ...deps, cgroupRoot: deps.cgroupRoot ?? '/helio', layout, facts: detectFacts(layout), bootId: bootId(), conmon }
+  const cgroupRoot = deps.cgroupRoot ?? '/helio'
+  const base = {
+    ...deps,
+    cgroupRoot,
+    layout,
+    facts: detectFacts(layout),
+    bootId: bootId(),
+    conmon,
+    monitorGroups: monitorGroups(layout, cgroupRoot),
+  }
   const place: CrunPlace = { ...base, crun: layout.hybridControllers === undefined ? crun : wrapper }
   await mkdir(deps.dir, { recursive: true, mode: 0o700 })
   await Promise.all(
@@ -110,7 +119,7 @@ const launch = async (place: CrunPlace, id: string, spec: ContainerSpec, sandbox
   ])
   const pid = await createMonitored(place.clock, {
     ...{ id, conmon: place.conmon, runtime: place.crun, runtimeRoot: crunRoot(place), dir, exitDir: exitDir(place) },
-    ...{ logPath: spec.logPath, tty: spec.tty },
+    ...{ logPath: spec.logPath, tty: spec.tty, groups: place.monitorGroups },
   })
   const pidStart = processStart(pid)
   const startedAtMs = place.clock.now()

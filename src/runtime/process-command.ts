@@ -23,10 +23,11 @@ export interface ProcessFacts {
   readonly cgroups: boolean
 }
 
-/** Runs the rest and writes down how it ended, whatever becomes of the agent. $1 mv, $2 exit file, $3 $4 output files. */
+/** Runs the rest and writes down how it ended, whatever becomes of the agent. $1 mv, $2 exit file, $3 $4 output files, $5 count, groups. */
 export const SUPERVISE = `
-mv=$1 exit_file=$2 out=$3 err=$4
-shift 4
+mv=$1 exit_file=$2 out=$3 err=$4 count=$5
+shift 5
+while [ "$count" -gt 0 ]; do echo $$ > "$1"; shift; count=$((count - 1)); done
 "$@" </dev/null >>"$out" 2>>"$err"
 echo $? > "$exit_file.tmp" && "$mv" "$exit_file.tmp" "$exit_file"`
 
@@ -143,8 +144,9 @@ export interface ProcessPlan {
   readonly pidFile: string
   readonly stdout: string
   readonly stderr: string
-  /** `cgroup.procs` files to join. */
+  /** `cgroup.procs` files the process joins, for its limits, and those its supervisor joins, to leave the agent's. */
   readonly groups: readonly string[]
+  readonly monitorGroups: readonly string[]
   /** Mounted image and what is mounted into it; undefined for a program of the host. */
   readonly rootfs?: string
   readonly mounts: readonly ResolvedMount[]
@@ -161,7 +163,8 @@ export const superviseWords = (spec: ContainerSpec, facts: ProcessFacts, plan: P
           ...[plan.rootfs, access, `${plan.mounts.length}`, ...plan.mounts.flatMap(mountWords)],
         ]
   return [
-    ...[facts.sh, '-c', SUPERVISE, 'helio-supervise', facts.mv, plan.exitFile, plan.stdout, plan.stderr, facts.setsid, ...assemble],
+    ...[facts.sh, '-c', SUPERVISE, 'helio-supervise', facts.mv, plan.exitFile, plan.stdout, plan.stderr],
+    ...[`${plan.monitorGroups.length}`, ...plan.monitorGroups, facts.setsid, ...assemble],
     ...[facts.sh, '-c', ANNOUNCE, 'sh', facts.mv, plan.pidFile, `${plan.groups.length}`, ...plan.groups],
     ...innerWords(spec, facts, plan.rootfs, spec.args),
   ]

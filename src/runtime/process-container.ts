@@ -20,6 +20,8 @@ export interface ProcessPlace extends RuntimeDeps {
   readonly layout: CgroupLayout
   readonly facts: ProcessFacts
   readonly bootId: string
+  /** `cgroup.procs` files that keep supervisors out of the agent's own group. */
+  readonly monitorGroups: readonly string[]
   /** Converters of the output of containers that run, by id. */
   readonly pumps: Map<string, LogPump>
 }
@@ -145,7 +147,15 @@ export const launchProcess = async (place: ProcessPlace, id: string, spec: Conta
   await Promise.all([stdout, stderr, spec.logPath].map(path => writeFile(path, '', { flag: 'a', mode: 0o600 })))
   const pump = follow(place, created)
   const words = superviseWords(spec, place.facts, {
-    ...{ exitFile: join(exitsDir(place), id), pidFile: pidFile(place, id), stdout, stderr, mounts, groups: makeCgroups(place, spec, id) },
+    ...{
+      exitFile: join(exitsDir(place), id),
+      pidFile: pidFile(place, id),
+      stdout,
+      stderr,
+      mounts,
+      groups: makeCgroups(place, spec, id),
+      monitorGroups: place.monitorGroups,
+    },
     ...(rootfs === undefined ? {} : { rootfs }),
   })
   const stat = await supervise(words, spec, rootfs === undefined && spec.cwd !== '' ? spec.cwd : '/', stderr)
@@ -188,7 +198,12 @@ export const killProcess = (place: ProcessPlace, record: ContainerRecord): void 
 export const settleProcess = async (place: ProcessPlace, record: ContainerRecord): Promise<void> => {
   killCgroup(place.layout, cgroupOf(place, record.id))
   const pump = follow(place, record)
-  await pump.pump(true)
+  try {
+    await pump.pump(true)
+  } catch (error) {
+    // The exit must be told all the same.
+    place.log.error('last output not converted', { container: record.id, error: messageOf(error) })
+  }
   await pump.close()
   place.pumps.delete(record.id)
 }

@@ -135,10 +135,10 @@ export const openLogPump = (deps: LogPumpDeps, dir: string, logPath: string): Lo
   const follow = (): FSWatcher => {
     const watcher = watch(dir, { persistent: false })
     watcher.on('change', (_, name) => {
-      // One conversion waiting is enough for any number of writes; its errors are in `tail`.
+      // One conversion waiting is enough for any number of writes; its errors are logged by `tail`.
       if (queued || (name !== 'stdout' && name !== 'stderr')) return
       queued = true
-      pump(false).catch(() => undefined)
+      void pump(false)
     })
     watcher.on('error', error => deps.log.error('watch failed', { dir, error: messageOf(error) }))
     return watcher

@@ -5,7 +5,7 @@
 import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Exec } from '../base/exec.ts'
-import { type CgroupLayout, detectCgroupLayout } from './cgroup.ts'
+import { type CgroupLayout, detectCgroupLayout, monitorGroups } from './cgroup.ts'
 import { onTerminal, startSession } from './exec-session.ts'
 import { removeFolder } from './mounts.ts'
 import { environment, innerWords, losses, type ProcessFacts, refusal } from './process-command.ts'
@@ -63,7 +63,9 @@ const detectProcessFacts = async (exec: Exec, layout: CgroupLayout): Promise<Pro
 const openPlace = async (deps: RuntimeDeps): Promise<ProcessPlace> => {
   const layout = detectCgroupLayout()
   const facts = await detectProcessFacts(deps.exec, layout)
-  const place: ProcessPlace = { ...deps, cgroupRoot: deps.cgroupRoot ?? '/helio', layout, facts, bootId: bootId(), pumps: new Map() }
+  const cgroupRoot = deps.cgroupRoot ?? '/helio'
+  const groups = facts.cgroups ? monitorGroups(layout, cgroupRoot) : []
+  const place: ProcessPlace = { ...deps, cgroupRoot, layout, facts, bootId: bootId(), monitorGroups: groups, pumps: new Map() }
   await Promise.all([sandboxesDir(place), containersDir(place), exitsDir(place)].map(dir => mkdir(dir, { recursive: true, mode: 0o700 })))
   return place
 }

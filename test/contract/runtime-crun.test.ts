@@ -164,6 +164,7 @@ t.test('crun containers', { skip: why ?? false }, async t => {
   await t.test('an exit nobody could write down is unknown, never success', async t => {
     const { id, pid } = await runtime.startContainer(spec({ name: 'orphan', args: busyboxPrograms.runs }))
     const monitor = Number(readFileSync(join(dir, 'run/containers', id, 'conmon.pid'), 'utf8'))
+    t.match(readFileSync(`/proc/${monitor}/cgroup`, 'utf8'), `${cgroupRoot}/monitors`, 'the end of the agent as a service is not its end')
     process.kill(monitor, 'SIGKILL')
     t.equal((await found(runtime, id))?.pid, pid, 'the container goes on without its monitor')
     await runtime.stopContainer(id, 0)
@@ -261,6 +262,7 @@ t.test('an agent that is killed', { skip: why ?? false }, async t => {
 
 t.test('nothing stays behind', async t => {
   for (const folder of cgroupFolders()) {
+    if (existsSync(join(folder, 'monitors'))) rmdirSync(join(folder, 'monitors'))
     const inside = readdirSync(folder, { withFileTypes: true }).filter(entry => entry.isDirectory())
     t.same(
       inside.map(entry => entry.name),

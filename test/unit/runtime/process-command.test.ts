@@ -38,7 +38,7 @@ const spec = (change: Partial<ContainerSpec> = {}): ContainerSpec => ({
   },
   ...change,
 })
-const plan = { exitFile: '/e', pidFile: '/p', stdout: '/o', stderr: '/x', groups: ['/g/cgroup.procs'], mounts: [] }
+const plan = { exitFile: '/e', pidFile: '/p', stdout: '/o', stderr: '/x', groups: ['/g/cgroup.procs'], monitorGroups: [], mounts: [] }
 
 t.test('broken promises of security are refused, each with its way out', async t => {
   t.equal(refusal(spec(), asRoot), undefined)
