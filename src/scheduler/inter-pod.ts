@@ -33,6 +33,8 @@ export interface InterPod {
   /** A pod was placed on a row. */
   placed(needs: Needs, row: Row): void
   readonly hasPreferences: boolean
+  /** Other pods do not matter to this class so far: it has no rules, and no placed pod keeps it away. */
+  readonly isIdle: boolean
   /** Placing more pods may make room for this class (it waits for others). */
   readonly waitsForOthers: boolean
 }
@@ -45,7 +47,7 @@ const bump = (counts: Map<string, number>, value: string): void => {
   counts.set(value, (counts.get(value) ?? 0) + 1)
 }
 
-/** Undefined when neither this class nor any placed pod has rules: most runs. */
+/** Counts the pods the rows have now; later ones are told by `placed`. */
 export const interPodOf = (needs: Needs, rows: readonly Row[], labelsOf: NamespaceLabels): InterPod => {
   const counted = (terms: readonly { term: PodAffinityTerm; weight: number }[]): Counted[] =>
     terms.map(({ term, weight }) => ({ term, weight, counts: new Map() }))
@@ -96,6 +98,9 @@ export const interPodOf = (needs: Needs, rows: readonly Row[], labelsOf: Namespa
       preferred.reduce((sum, { term, weight, counts }) => sum + weight * (counts.get(row.labels[term.topologyKey] ?? '') ?? 0), 0),
     placed,
     hasPreferences: preferred.length > 0,
+    get isIdle() {
+      return !hasTerms && closed.size === 0
+    },
     waitsForOthers: wanted.length > 0,
   }
 }

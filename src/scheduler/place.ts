@@ -1,14 +1,12 @@
 // Placing a batch: pods in order, each on the best node that may run it, or the reasons why none may. Deterministic: the same table and
 // the same pods give the same placements. Rows are charged as it goes, so a batch never overcommits.
 
-import { FILTERS, firstRefusals } from './filters.ts'
-import type { InterPod, NamespaceLabels } from './inter-pod.ts'
-import { interPodOf } from './inter-pod.ts'
+import type { Candidates } from './candidates.ts'
+import { candidatesOf } from './candidates.ts'
+import type { NamespaceLabels } from './inter-pod.ts'
 import type { Needs } from './needs.ts'
 import type { Row } from './row.ts'
 import { charge } from './row.ts'
-import type { FixedScores } from './scores.ts'
-import { bestRow, fixedScores } from './scores.ts'
 
 export interface Batch<T> {
   readonly rows: readonly Row[]
@@ -26,25 +24,6 @@ export interface Placed<T> {
   readonly isWhole: boolean
 }
 
-/** What is known of one class of pods in this batch. */
-interface Class {
-  readonly refusals: readonly (readonly string[])[]
-  /** Rows no fixed filter refuses. */
-  readonly open: readonly number[]
-  readonly fixed: FixedScores | undefined
-  readonly interPod: InterPod
-  failure: string | undefined
-}
-
-const FIXED = FILTERS.filter(filter => filter.fixed)
-const LIVE = FILTERS.filter(filter => !filter.fixed)
-
-const classOf = (needs: Needs, rows: readonly Row[], namespaceLabels: NamespaceLabels): Class => {
-  const refusals = rows.map(row => firstRefusals(FIXED, needs, row))
-  const open = rows.map((_, index) => index).filter(index => refusals[index]!.length === 0)
-  return { refusals, open, fixed: fixedScores(needs, rows), interPod: interPodOf(needs, rows, namespaceLabels), failure: undefined }
-}
-
 /** `0/3 nodes are available: 1 Insufficient cpu, 2 node(s) had untolerated taint(s).` */
 const failureText = (rows: readonly Row[], refusalsOf: (index: number) => readonly string[]): string => {
   if (rows.length === 0) return 'no nodes available to schedule pods'
@@ -54,34 +33,29 @@ const failureText = (rows: readonly Row[], refusalsOf: (index: number) => readon
   return `0/${rows.length} nodes are available: ${parts.join(', ')}.`
 }
 
-const liveRefusals = (one: Class, needs: Needs, row: Row): readonly string[] => {
-  const refusals = firstRefusals(LIVE, needs, row)
-  if (refusals.length > 0) return refusals
-  const refusal = one.interPod.refuses(row)
-  return refusal === undefined ? refusals : [refusal]
-}
+const byName = (a: Row, b: Row): number => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0)
 
-export const place = <T>({ rows, pods, namespaceLabels, placementsMax }: Batch<T>): Placed<T> => {
-  const classes = new Map<string, Class>()
+/** Places pods in their order. Rows are charged; the caller does not use them again. */
+export const place = <T>({ rows: table, pods, namespaceLabels, placementsMax }: Batch<T>): Placed<T> => {
+  const rows = [...table].sort(byName)
+  const classes = new Map<string, { readonly candidates: Candidates; failure?: string }>()
   const placements: { pod: T; node: string }[] = []
   const failures: { pod: T; message: string }[] = []
   for (const { pod, needs } of pods) {
     if (placements.length === placementsMax) return { placements, failures, isWhole: false }
-    const one = classes.get(needs.classKey) ?? classOf(needs, rows, namespaceLabels)
+    const one = classes.get(needs.classKey) ?? { candidates: candidatesOf(needs, rows, namespaceLabels) }
     classes.set(needs.classKey, one)
-    const feasible = one.failure === undefined ? one.open.filter(index => liveRefusals(one, needs, rows[index]!).length === 0) : []
-    if (feasible.length === 0) {
-      const message =
-        one.failure ??
-        failureText(rows, index => (one.refusals[index]!.length > 0 ? one.refusals[index]! : liveRefusals(one, needs, rows[index]!)))
+    const index = one.failure === undefined ? one.candidates.best() : undefined
+    if (index === undefined) {
+      const message = one.failure ?? failureText(rows, row => one.candidates.refusalsOf(row))
       // Nothing gives room back within a batch, so the rest of the class fails alike, unless it waits for other pods.
-      if (!one.interPod.waitsForOthers) one.failure = message
+      if (!one.candidates.waitsForOthers) one.failure = message
       failures.push({ pod, message })
       continue
     }
-    const row = rows[bestRow(needs, rows, feasible, one.fixed, one.interPod)]!
+    const row = rows[index]!
     charge(row, needs)
-    for (const other of classes.values()) other.interPod.placed(needs, row)
+    for (const { candidates } of classes.values()) candidates.placed(needs, index)
     placements.push({ pod, node: row.name })
   }
   return { placements, failures, isWhole: true }

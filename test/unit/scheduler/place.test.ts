@@ -209,6 +209,37 @@ t.test('a batch never overcommits a node, and every pod is either placed or told
   )
 })
 
+t.test('a batch ends where placing its pods one by one ends', async () => {
+  const anti = (app: string): Loose => ({
+    affinity: { podAntiAffinity: { requiredDuringSchedulingIgnoredDuringExecution: [near(app, 'kubernetes.io/hostname')] } },
+  })
+  const towards = (app: string): Loose => ({
+    affinity: { podAffinity: { preferredDuringSchedulingIgnoredDuringExecution: [{ weight: 5, podAffinityTerm: near(app) }] } },
+  })
+  const shape = fc.record({
+    cpu: fc.integer({ min: 1, max: 9 }),
+    app: fc.constantFrom('x', 'y', 'z'),
+    rule: fc.constantFrom('none', 'none', 'anti', 'towards'),
+  })
+  fc.assert(
+    fc.property(fc.array(shape, { maxLength: 25 }), shapes => {
+      const nodes = ['a', 'b', 'c', 'd'].map((name, i) => node(name, { labels: { zone: i < 2 ? 'north' : 'south' } }))
+      const pods = shapes.map(({ cpu, app, rule }, i) =>
+        pod(`p${i}`, { ...requests(`${cpu}00m`), ...(rule === 'anti' ? anti(app) : rule === 'towards' ? towards(app) : {}) }, { app }),
+      )
+      const running: Record<string, Pod[]> = {}
+      for (const one of pods) {
+        const [placed] = run(nodes, [one], running).placements
+        if (placed) running[placed.node] = [...(running[placed.node] ?? []), one]
+      }
+      const expected = Object.entries(running).flatMap(([name, here]) => here.map(one => `${one.metadata.name} ${name}`))
+      const batch = run(nodes, pods).placements.map(each => `${each.pod.metadata.name} ${each.node}`)
+      return expected.sort().join() === batch.sort().join()
+    }),
+    { numRuns: 150 },
+  )
+})
+
 t.test('the same batch is placed the same way every time', async t => {
   const nodes = Array.from({ length: 7 }, (_, i) => node(`n${i}`))
   const pods = Array.from({ length: 60 }, (_, i) => pod(`p${i}`, requests(`${100 + (i % 7) * 50}m`)))
