@@ -60,6 +60,8 @@ export const SNAPSHOT_INTERVAL_MS_MAX = 24 * 60 * 60_000
 export const SNAPSHOT_BYTES_PER_DAY = 8 * 1024 * 1024
 /** A store that wrote this many times the size of its last snapshot gets the next one as early as the minimum allows. */
 export const SNAPSHOT_HURRY_FACTOR = 8
+/** A clean stop writes a snapshot of what is newer than the last one, unless the state is larger: a stop has seconds only. */
+export const CLOSING_SNAPSHOT_BYTES_MAX = 8 * 1024 * 1024
 /** A snapshot that failed is tried again after this long. */
 export const SNAPSHOT_RETRY_MS = 30 * 60_000
 /** Rows per statement while a snapshot is written or a database is read. */

@@ -9,6 +9,7 @@ import { type Core, createCore } from './core.ts'
 import { dataFiles } from './data-files.ts'
 import { isSafeVersion, sqliteVersion } from './database.ts'
 import type { Journal, Loaded } from './journal.ts'
+import { CLOSING_SNAPSHOT_BYTES_MAX } from './limits.ts'
 import { lockDirectory } from './lock.ts'
 import { createMemoryJournal } from './memory-journal.ts'
 import { type Recovered, recover } from './recovery.ts'
@@ -107,7 +108,8 @@ const assemble = async (
     snapshot: schedule.now,
     async release() {
       try {
-        await schedule.close()
+        const bytes = core.entries().entries.reduce((sum, entry) => sum + entry.value.length, 0)
+        await schedule.close(bytes <= CLOSING_SNAPSHOT_BYTES_MAX)
         await journal.close(core.revision)
       } finally {
         await unlock()

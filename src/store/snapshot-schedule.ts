@@ -28,8 +28,8 @@ export interface SnapshotSchedule {
   written(bytes: number): void
   /** Writes one now, after the one being written; the schedule starts anew from it. */
   now(): Promise<string>
-  /** Stops the timer and waits for the one being written. */
-  close(): Promise<void>
+  /** Stops the timer and waits for the one being written. `last`: what was written since is kept in one more, so that a clean stop loses nothing to later damage. */
+  close(last: boolean): Promise<void>
 }
 
 export interface SnapshotScheduleDeps {
@@ -48,10 +48,12 @@ export const createSnapshotSchedule = ({ clock, log, write, first }: SnapshotSch
   let timer: Cancel | undefined
   let running: Promise<void> = Promise.resolve()
   let closed = false
+  let unsaved = false
 
   const once = async (): Promise<string> => {
     timer?.()
     timer = undefined
+    unsaved = false
     try {
       const { name, sizeBytes } = await write()
       earliestMs = clock.mono() + SNAPSHOT_INTERVAL_MS_MIN
@@ -61,6 +63,7 @@ export const createSnapshotSchedule = ({ clock, log, write, first }: SnapshotSch
       return name
     } catch (error) {
       dueMs = clock.mono() + SNAPSHOT_RETRY_MS
+      unsaved = true
       throw error
     }
   }
@@ -81,6 +84,7 @@ export const createSnapshotSchedule = ({ clock, log, write, first }: SnapshotSch
     now,
     written(bytes) {
       hurryBytes -= bytes
+      unsaved = true
       if (hurryBytes < 0 && dueMs > earliestMs) {
         dueMs = earliestMs
         timer?.()
@@ -92,10 +96,11 @@ export const createSnapshotSchedule = ({ clock, log, write, first }: SnapshotSch
         void scheduled()
       })
     },
-    async close() {
+    async close(last) {
       closed = true
       timer?.()
       await running
+      if (last && unsaved) await scheduled()
     },
   }
 }

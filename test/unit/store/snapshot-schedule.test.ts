@@ -42,7 +42,7 @@ t.test('a store under load gets its next snapshot early, a quiet one waits', asy
   clock.advance(1)
   await settle()
   each.equal(written.length, 2)
-  await plan.close()
+  await plan.close(false)
   each.equal(clock.waiting, 0)
 })
 
@@ -58,5 +58,15 @@ t.test('a snapshot that failed is tried again with later writes, and its caller 
   clock.advance(1)
   await settle()
   each.equal(written.length, 1)
-  await plan.close()
+  await plan.close(false)
+})
+
+t.test('a clean stop keeps what was written since the last snapshot, and writes nothing when there is nothing', async each => {
+  const { written, plan } = schedule(1000)
+  plan.written(1)
+  await plan.close(true)
+  each.equal(written.length, 1)
+  const quiet = schedule(1000)
+  await quiet.plan.close(true)
+  each.equal(quiet.written.length, 0)
 })
