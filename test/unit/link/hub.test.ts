@@ -1,0 +1,312 @@
+import t from 'tap'
+import { silentLog } from '../../../src/base/log.ts'
+import { seededRandom } from '../../../src/base/random.ts'
+import { systemPki } from '../../../src/host/pki.ts'
+import { ACCEPT_BURST, PROFILES, STREAM_CREDIT_BYTES, STREAMS_MAX } from '../../../src/link/limits.ts'
+import type { Connection, DeviceLinkDeps, Dialer, Document, HeldHead, HubDeps, LinkStream, StreamRequest } from '../../../src/link/link.ts'
+import { createHub, memoryDialer, memoryPair, openDeviceLink } from '../../../src/link/transports/index.ts'
+import { manualClock } from './manual-clock.ts'
+import { documentOf } from './world.ts'
+
+const key = systemPki.createSigningKey()
+const REQUEST: StreamRequest = { do: 'logs', namespace: 'default', pod: 'a', container: 'main', options: { follow: true } }
+
+const fault = (promise: Promise<unknown>): Promise<unknown> =>
+  promise.then(
+    () => undefined,
+    (error: unknown) => error,
+  )
+
+/** A hub and its store, in miniature. */
+const setup = (part: Partial<HubDeps> = {}) => {
+  const clock = manualClock()
+  const truth = { revision: 1, values: { a: 'one' } as Record<string, string>, renders: 0, signatures: 0 }
+  const contacts: string[] = []
+  const status: [string, unknown][] = []
+  const events: string[] = []
+  const hub = createHub({
+    clock,
+    random: seededRandom('hub'),
+    log: silentLog,
+    epoch: 'e1',
+    sign: text => {
+      if (text.startsWith('helio-head')) truth.signatures++
+      return systemPki.sign(key.privatePem, text)
+    },
+    sha256: systemPki.sha256,
+    render: device => {
+      truth.renders++
+      return { document: documentOf(truth.values, device), revision: truth.revision }
+    },
+    onStatus: async (_, items) => {
+      for (const { key, value } of items) status.push([key, value])
+    },
+    onEvents: async (_, items) => {
+      for (const event of items) events.push(event.note)
+    },
+    onContact: (device, connected) => contacts.push(`${device} ${connected}`),
+    onRefused: () => {},
+    ...part,
+  })
+  const change = (name: string, value: string, device = 'd1'): void => {
+    truth.revision++
+    truth.values[name] = value
+    hub.changed(device)
+  }
+  const connect = (device: string, extra: Partial<DeviceLinkDeps> = {}) => {
+    const disk: { saved: { head: HeldHead; document: Document } | undefined } = { saved: undefined }
+    const dialer: Dialer = memoryDialer(connection => hub.accept(device, connection), { clock, delayMs: () => 1 })
+    const documents: Document[] = []
+    const link = openDeviceLink({
+      device,
+      bootID: 'boot',
+      clock,
+      random: seededRandom(device),
+      log: silentLog,
+      dialer,
+      memory: {
+        load: () => disk.saved,
+        save: async (head, document) => {
+          disk.saved = { head, document }
+        },
+      },
+      verify: (text, signature) => systemPki.verify(key.publicPem, text, signature),
+      sha256: systemPki.sha256,
+      onDocument: document => documents.push(document),
+      onStream: (_, stream) => stream.end('not here'),
+      ...extra,
+    })
+    return { link, documents, disk }
+  }
+  return { clock, truth, contacts, status, events, hub, change, connect }
+}
+
+t.test('a batch of changes is rendered once, signed once, and only when the digest differs', async t => {
+  const { clock, truth, hub, change, connect } = setup()
+  const { documents } = connect('d1')
+  await clock.pass(100)
+  t.equal(documents.length, 1)
+  const before = { ...truth }
+  for (let i = 0; i < 50; i++) change('a', `v${i}`)
+  await clock.pass(100)
+  t.strictSame([truth.renders - before.renders, truth.signatures - before.signatures], [1, 1])
+  t.equal(documents.at(-1)?.configMaps[0]?.data?.['value'], 'v49')
+  for (let i = 0; i < 50; i++) change('a', 'v49')
+  await clock.pass(100)
+  t.strictSame([truth.renders - before.renders, truth.signatures - before.signatures], [2, 1])
+  t.strictSame(hub.applied('d1'), { epoch: 'e1', generation: 51 })
+})
+
+t.test('a device that is away is not rendered for', async t => {
+  const { clock, truth, hub, change } = setup()
+  change('a', 'two', 'd9')
+  await clock.pass(1000)
+  t.equal(truth.renders, 0)
+  t.equal(hub.contact('d9'), undefined)
+})
+
+t.test('idle costs a ping and a pong every keepalive, and one timer a side', async t => {
+  const { clock, connect } = setup()
+  const sent: string[] = []
+  const { link } = connect('d1')
+  await clock.pass(1000)
+  t.ok(link.connected)
+  const last = link.lastContactMs ?? 0
+  await clock.pass(PROFILES.lan.keepaliveMs)
+  t.ok((link.lastContactMs ?? 0) > last)
+  t.ok(clock.armed <= 2, `${clock.armed} timers`)
+  t.strictSame(sent, [])
+})
+
+t.test('a newer connection replaces the older without a gap in contact; the end of the older does not end it', async t => {
+  const { clock, hub, contacts, connect } = setup()
+  const first: Connection[] = []
+  const take = (connection: Connection): void => {
+    first.push(connection)
+    hub.accept('d1', connection)
+  }
+  const dialer = (): Dialer => memoryDialer(take, { clock })
+  const one = connect('d1', { dialer: dialer() })
+  await clock.pass(100)
+  const two = connect('d1', { dialer: dialer(), random: seededRandom('after a restart') })
+  await clock.pass(50)
+  t.equal(hub.connections, 1)
+  t.strictSame(contacts, ['d1 true'])
+  first[0]!.onClose('late news')
+  await clock.pass(10)
+  t.ok(two.link.connected)
+  t.notOk(one.link.connected)
+  await one.link.close()
+  t.equal(hub.contact('d1')?.connected, true)
+  await two.link.close()
+  await clock.pass(10)
+  t.strictSame(contacts, ['d1 true', 'd1 false'])
+})
+
+t.test('beyond its rate the hub tells each device a time of its own to come again', async t => {
+  const { clock, hub } = setup({ acceptRate: 10 })
+  const times: number[] = []
+  for (let i = 0; i < ACCEPT_BURST + 50; i++) {
+    const [mine, theirs] = memoryPair()
+    mine.onFrame = text => times.push((JSON.parse(text) as { retryAfterMs: number }).retryAfterMs)
+    hub.accept(`d${i}`, theirs)
+  }
+  await clock.pass(0)
+  t.equal(times.length, 50)
+  t.equal(Math.max(...times), 5000, '50 devices at 10 a second are spread over 5 s')
+  const { hub: busyHub, clock: busyClock, connect } = setup({ acceptRate: 1 })
+  for (let i = 0; i < ACCEPT_BURST; i++) busyHub.accept(`x${i}`, memoryPair()[1])
+  const { link } = connect('late')
+  await busyClock.pass(500)
+  t.match(link.lastError, /busy/)
+  await busyClock.pass(30_000)
+  t.ok(link.connected)
+})
+
+t.test('a connection that never says hello, or too many of them, is closed', async t => {
+  const { clock, hub } = setup()
+  const closed: string[] = []
+  for (let i = 0; i < 3; i++) {
+    const [mine, theirs] = memoryPair()
+    mine.onClose = reason => closed.push(reason)
+    hub.accept('d1', theirs)
+  }
+  await clock.pass(10)
+  t.strictSame(closed, ['too many connections without hello'])
+  await clock.pass(60_000)
+  t.equal(closed.length, 3)
+  t.equal(clock.armed, 0)
+})
+
+t.test('reports run one after the other for a device; a rejected one is asked for again', async t => {
+  const running = { now: 0, most: 0, fail: true }
+  const taken: string[] = []
+  const { clock, connect } = setup({
+    onStatus: async (_, items) => {
+      running.most = Math.max(running.most, ++running.now)
+      await Promise.resolve()
+      running.now--
+      if (running.fail) throw new Error('store is closed')
+      taken.push(...items.map(item => item.key))
+    },
+  })
+  const { link } = connect('d1')
+  link.setStatus('node', { ready: true })
+  link.setStatus('pod/a', { phase: 'Running' })
+  link.addEvent({
+    regarding: { kind: 'Pod', name: 'a', uid: 'u' },
+    type: 'Normal',
+    reason: 'Started',
+    note: 'n',
+    time: '2026-11-22T10:00:00Z',
+  })
+  await clock.pass(5000)
+  t.strictSame(taken, [])
+  running.fail = false
+  await clock.pass(30_000)
+  t.strictSame(taken, ['node', 'pod/a'])
+  t.equal(running.most, 1)
+})
+
+t.test('a value or event that the server would refuse is kept back, and said so, instead of breaking the link', async t => {
+  const faults: string[] = []
+  const { clock, connect, status, events } = setup()
+  const { link } = connect('d1', {
+    log: { ...silentLog, error: (message, fields) => faults.push(`${message}: ${String(fields?.['error'])}`) },
+  })
+  link.setStatus('NOT A KEY', 1)
+  link.setStatus('pod/big', 'x'.repeat(100_000))
+  link.addEvent({
+    regarding: { kind: 'Pod', name: 'Not A Name', uid: 'u' },
+    type: 'Normal',
+    reason: 'R',
+    note: '',
+    time: '2026-11-22T10:00:00Z',
+  })
+  link.setStatus('pod/good', 1)
+  await clock.pass(10_000)
+  t.equal(faults.length, 3)
+  t.strictSame([status, events, link.connected], [[['pod/good', 1]], [], true])
+})
+
+t.test('streams: bytes arrive in order, no more than the credit while the reader is busy, and both ends learn of the end', async t => {
+  const { clock, hub, connect } = setup()
+  const opened: { request: StreamRequest; stream: LinkStream }[] = []
+  connect('d1', { onStream: (request, stream) => void opened.push({ request, stream }) })
+  await clock.pass(100)
+  const stream = await hub.openStream('d1', REQUEST)
+  const got: number[] = []
+  const free: (() => void)[] = []
+  stream.onData = data => {
+    got.push(...data)
+    return new Promise(resolve => free.push(resolve))
+  }
+  const ends: (string | undefined)[] = []
+  stream.onEnd = error => ends.push(error)
+  await clock.pass(100)
+  t.strictSame(opened[0]?.request, REQUEST)
+  const device = opened[0]!.stream
+  const bytes = Uint8Array.from({ length: 3 * STREAM_CREDIT_BYTES }, (_, i) => i % 251)
+  const state = { written: false }
+  const written = device.write(bytes).then(() => {
+    state.written = true
+  })
+  await clock.pass(100)
+  t.equal(got.length, STREAM_CREDIT_BYTES)
+  t.notOk(state.written, 'the writer waits')
+  while (free.length > 0) {
+    free.shift()?.()
+    await clock.pass(10)
+  }
+  await written
+  device.end()
+  await clock.pass(100)
+  t.equal(Buffer.compare(Uint8Array.from(got), bytes), 0)
+  t.strictSame(ends, [undefined])
+})
+
+t.test('streams: refused when the device is away or has too many, ended when the connection breaks', async t => {
+  const { clock, hub, connect } = setup()
+  t.match(await fault(hub.openStream('d1', REQUEST)), { reason: 'ServiceUnavailable', hint: /connects again/ })
+  const { link } = connect('d1', { onStream: () => {} })
+  await clock.pass(100)
+  const ends: (string | undefined)[] = []
+  for (let i = 0; i < STREAMS_MAX; i++) (await hub.openStream('d1', REQUEST)).onEnd = error => ends.push(error)
+  t.match(await fault(hub.openStream('d1', REQUEST)), { reason: 'TooManyRequests' })
+  await link.close()
+  await clock.pass(100)
+  t.equal(ends.length, STREAMS_MAX)
+  t.match(ends[0], /^connection lost: /)
+})
+
+t.test('close ends all connections, timers and dials, and waits for the save under way', async t => {
+  const { clock, hub, connect } = setup()
+  const gate: { open: () => void } = { open: () => {} }
+  const { link } = connect('d1', {
+    memory: {
+      load: () => undefined,
+      save: () =>
+        new Promise(resolve => {
+          gate.open = resolve
+        }),
+    },
+  })
+  await clock.pass(100)
+  const state = { closed: false }
+  const closing = link.close().then(() => {
+    state.closed = true
+  })
+  await clock.pass(100)
+  t.notOk(state.closed, 'the disk has not answered')
+  gate.open()
+  await closing
+  await hub.close()
+  await clock.pass(10)
+  t.strictSame([hub.connections, clock.armed], [0, 0])
+  const refused: string[] = []
+  const [mine, theirs] = memoryPair()
+  mine.onClose = reason => refused.push(reason)
+  hub.accept('d2', theirs)
+  await clock.pass(0)
+  t.strictSame(refused, ['the server stops'])
+})
