@@ -173,8 +173,8 @@ t.test('a stale resourceVersion conflicts', async t => {
 t.test('kubectl prints the same errors', { skip: kubectl ? false : 'no stock kubectl on this machine' }, async t => {
   const apply = (text: string): Promise<{ code: number; stderr: string }> =>
     run(kubectl!, ['--kubeconfig', kubeconfig, 'apply', '-f', '-'], text)
-  t.match(await apply('apiVersion: v1\nkind: ConfigMap\nmetadata: {name: y}\ndta: {}\n'), { code: 1, stderr: /unknown field "dta"/ })
-  t.match(await apply('apiVersion: v1\nkind: Widget\nmetadata: {name: y}\n'), { code: 1, stderr: /no matches for kind "Widget"/ })
+  t.match(await apply('apiVersion: v1\nkind: ConfigMap\nmetadata: {name: wrong}\ndta: {}\n'), { code: 1, stderr: /unknown field "dta"/ })
+  t.match(await apply('apiVersion: v1\nkind: Widget\nmetadata: {name: wrong}\n'), { code: 1, stderr: /no matches for kind "Widget"/ })
   t.match(
     await apply(
       'apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: z}\nspec: {replicas: -1, selector: {matchLabels: {a: b}}, template: {metadata: {labels: {a: b}}, spec: {containers: [{name: c, image: i}]}}}\n',
