@@ -1,7 +1,7 @@
 // Carries out the machine's actions: one entry a kind, no policy. What an entry returns becomes `done`, what it throws `failed`.
 // CONVENTIONS 3: a missing case does not compile.
 
-import { mkdirSync, writeFileSync } from 'node:fs'
+import { chmodSync, mkdirSync, writeFileSync } from 'node:fs'
 import { dirname } from 'node:path'
 import type { Clock } from '../base/clock.ts'
 import type { Exec } from '../base/exec.ts'
@@ -39,7 +39,9 @@ export interface Executor {
 const prepare = (action: Of<'startContainer'>): Of<'startContainer'>['start']['spec'] => {
   const { spec, subPaths, terminationLog } = action.start
   mkdirSync(dirname(terminationLog), { recursive: true, mode: 0o755 })
-  writeFileSync(terminationLog, '', { mode: 0o666 })
+  writeFileSync(terminationLog, '')
+  // Any user of the container may leave last words.
+  chmodSync(terminationLog, 0o666)
   mkdirSync(dirname(spec.logPath), { recursive: true, mode: 0o755 })
   const mounts = [...spec.mounts]
   for (const { mount, root, subPath } of subPaths) {

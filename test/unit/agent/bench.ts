@@ -144,6 +144,7 @@ export const openBench = (teardown: (fn: () => void) => void, fake: Partial<Fake
         void (value === null ? bench.values.delete(key) : bench.values.set(key, JSON.parse(JSON.stringify(value)))),
       addEvent: event => void bench.events.push(`${event.reason}: ${event.note}`),
       sync: () => undefined,
+      resume: () => undefined,
       close: () => Promise.resolve(),
     }
   }
