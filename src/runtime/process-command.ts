@@ -23,13 +23,18 @@ export interface ProcessFacts {
   readonly cgroups: boolean
 }
 
-/** Runs the rest and writes down how it ended, whatever becomes of the agent. $1 mv, $2 exit file, $3 $4 output files, $5 count, groups. */
+/**
+ * Runs the rest and writes down how it ended, whatever becomes of the agent; what the program left in its
+ * process group ends with it. $1 mv, $2 exit file, $3 pid file, $4 $5 output files, $6 count, groups.
+ */
 export const SUPERVISE = `
-mv=$1 exit_file=$2 out=$3 err=$4 count=$5
-shift 5
+mv=$1 exit_file=$2 pid_file=$3 out=$4 err=$5 count=$6
+shift 6
 while [ "$count" -gt 0 ]; do echo $$ > "$1"; shift; count=$((count - 1)); done
 "$@" </dev/null >>"$out" 2>>"$err"
-echo $? > "$exit_file.tmp" && "$mv" "$exit_file.tmp" "$exit_file"`
+code=$?
+read -r pid rest < "$pid_file" && kill -s KILL -- "-$pid" 2>/dev/null
+echo "$code" > "$exit_file.tmp" && "$mv" "$exit_file.tmp" "$exit_file"`
 
 /** Tells who it is (proc's stat line: pid and start time), joins its control groups, becomes the rest. $1 mv, $2 file, $3 count, groups. */
 export const ANNOUNCE = `
@@ -163,7 +168,7 @@ export const superviseWords = (spec: ContainerSpec, facts: ProcessFacts, plan: P
           ...[plan.rootfs, access, `${plan.mounts.length}`, ...plan.mounts.flatMap(mountWords)],
         ]
   return [
-    ...[facts.sh, '-c', SUPERVISE, 'helio-supervise', facts.mv, plan.exitFile, plan.stdout, plan.stderr],
+    ...[facts.sh, '-c', SUPERVISE, 'helio-supervise', facts.mv, plan.exitFile, plan.pidFile, plan.stdout, plan.stderr],
     ...[`${plan.monitorGroups.length}`, ...plan.monitorGroups, facts.setsid, ...assemble],
     ...[facts.sh, '-c', ANNOUNCE, 'sh', facts.mv, plan.pidFile, `${plan.groups.length}`, ...plan.groups],
     ...innerWords(spec, facts, plan.rootfs, spec.args),

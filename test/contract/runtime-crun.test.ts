@@ -216,7 +216,7 @@ t.test('an agent that is killed', { skip: why ?? false }, async t => {
     await runtime.close()
   })
   await runtime.createSandbox(sandboxSpec())
-  const crash = (name: string, at: 'mount' | 'conmon' | 'start' | 'started' | 'never') =>
+  const crash = (name: string, at: 'mount' | 'start' | 'started' | 'never') =>
     crashingAgent({ dir: join(dir, 'run'), cgroupRoot, at, spec: spec({ name, args: busyboxPrograms.runs }) })
 
   await t.test('leaves what ran running, and its exit is heard', async t => {
@@ -258,6 +258,23 @@ t.test('an agent that is killed', { skip: why ?? false }, async t => {
     t.match(containers.find(container => container.name === 'before')?.exit, { unknown: true })
     process.kill(pid ?? 0, 'SIGKILL')
   })
+})
+
+t.test('killed before any program it runs, an agent leaves a pod that can be told and removed', { skip: why ?? false }, async t => {
+  const left = (): readonly string[] => ['containers', 'sandboxes', 'exits', 'crun'].flatMap(name => readdirSync(join(dir, 'run', name)))
+  const plan = { dir: join(dir, 'run'), cgroupRoot, spec: spec({ name: 'life', args: busyboxPrograms.runs }) }
+  let at = 0
+  while (await crashingAgent({ ...plan, at })) {
+    const runtime = await open()
+    const { containers } = await runtime.inspect()
+    for (const container of containers)
+      t.ok(container.exit !== undefined || existsSync(`/proc/${container.pid}`), `killed before program ${at}: what is told is true`)
+    await runtime.removeSandbox(POD)
+    t.same(left(), [], `killed before program ${at}: nothing is left`)
+    await runtime.close()
+    at++
+  }
+  t.ok(at > 6, `${at} moments were tried`)
 })
 
 t.test('nothing stays behind', async t => {
