@@ -53,10 +53,16 @@ export interface Generations {
   readonly revision: number
 }
 
+const hashOf = (deployment: Deployment): string =>
+  templateHash(`${templateText(deployment.spec.template)}/${deployment.status?.collisionCount ?? 0}`)
+
 export const generationsOf = (deployment: Deployment, sets: readonly ReplicaSet[]): Generations => {
   const all = [...sets].sort(byAge)
   const text = templateText(deployment.spec.template)
-  const current = all.find(set => !isDeleting(set) && templateText(set.spec.template) === text)
+  const name = `${nameOf(deployment)}-${hashOf(deployment)}`
+  const alive = all.filter(set => !isDeleting(set))
+  // By name as well: should a default ever change what is stored, the set made for this template stays the set of this template.
+  const current = alive.find(set => templateText(set.spec.template) === text) ?? alive.find(set => nameOf(set) === name)
   const old = all.filter(set => set !== current)
   return { current, old, all, revision: old.reduce((most, set) => Math.max(most, revisionOf(set)), 0) + 1 }
 }
@@ -85,7 +91,7 @@ export const sizeAnnotations = (deployment: Deployment): Annotations => ({
 /** The ReplicaSet for the Deployment's template, named by the template's hash. */
 export const newReplicaSet = (deployment: Deployment, generations: Generations): ReplicaSet => {
   const template = deployment.spec.template
-  const hash = templateHash(`${templateText(template)}/${deployment.status?.collisionCount ?? 0}`)
+  const hash = hashOf(deployment)
   const labels = { ...template.metadata?.labels, [TEMPLATE_HASH]: hash }
   const annotations = { ...currentAnnotations(deployment, undefined, generations.revision), ...sizeAnnotations(deployment) }
   return {

@@ -32,6 +32,9 @@ export const BRAKE_FRACTION = 0.3
 /** Fewer silent nodes than this never pull the brake: a small site may well lose its three boards. */
 export const BRAKE_NODES_MIN = 5
 
+/** Nodes changed in one run; the next run continues. */
+export const NODE_BURST = 500
+
 /** Bursts of changes cost a replica controller one run per this span. */
 export const REPLICA_GAP_MS = 5
 /** Nodes are judged at most this often. */

@@ -8,7 +8,7 @@ import type { Condition } from '../kinds/meta.ts'
 import type { Node, Taint } from '../kinds/node.ts'
 import { findCondition, withCondition } from './condition.ts'
 import type { Action, Controller, View } from './controller.ts'
-import { BRAKE_FRACTION, BRAKE_NODES_MIN, NODE_FIRST_CALL_MS, NODE_GAP_MS, NODE_SILENT_MS } from './limits.ts'
+import { BRAKE_FRACTION, BRAKE_NODES_MIN, NODE_BURST, NODE_FIRST_CALL_MS, NODE_GAP_MS, NODE_SILENT_MS } from './limits.ts'
 import { eventAbout, isDeleting, patchStatus, uidOf } from './reference.ts'
 
 const SOURCE = 'node-controller'
@@ -32,8 +32,16 @@ export const nodeLifecycle: Controller = {
       .filter(node => !isDeleting(node))
       .map(node => judge(view, node))
     const brake = brakeOf(judged)
-    const actions = judged.flatMap(one => act(one, brake.isOn, nowMs))
-    if (brake.isOn && actions.length > 0) actions.push(...brakeEvent(view, brake.note))
+    const actions: Action[] = []
+    let changed = 0
+    for (const one of judged) {
+      if (changed === NODE_BURST) break
+      const asked = act(one, brake.isOn, actions.length, nowMs)
+      if (asked.length > 0) changed++
+      actions.push(...asked)
+    }
+    if (brake.isOn && changed > 0) actions.push(...brakeEvent(view, brake.note))
+    if (changed === NODE_BURST) return { actions, again: { afterMs: NODE_GAP_MS, why: 'more nodes changed than one run writes' } }
     const nextMs = judged.reduce((soonest, one) => Math.min(soonest, one.nextMs), Number.POSITIVE_INFINITY)
     if (!Number.isFinite(nextMs)) return { actions }
     return { actions, again: { afterMs: nextMs, why: 'a silent node is to be judged' } }
@@ -83,8 +91,8 @@ const brakeEvent = (view: View, note: string): Action[] => {
   return home ? [eventAbout(home, { type: 'Warning', reason: 'ContactBrake', note, source: SOURCE })] : []
 }
 
-/** Status first, taints in the run that follows: one object is written once a run. */
-const act = (one: Judged, isBraked: boolean, nowMs: number): Action[] => {
+/** Status first, taints in the run that follows: one object is written once a run. `position` is where its actions will stand. */
+const act = (one: Judged, isBraked: boolean, position: number, nowMs: number): Action[] => {
   const { node } = one
   const conditions = conditionsOf(one, nowMs)
   if (!deepEqual(conditions, node.status?.conditions ?? [])) {
@@ -92,7 +100,7 @@ const act = (one: Judged, isBraked: boolean, nowMs: number): Action[] => {
     const ready = findCondition(conditions, 'Ready')
     if (ready?.reason !== SILENT_REASON) return [status]
     const note = `Node ${node.metadata.name} is out of contact: ${ready.message}`
-    return [status, eventAbout(node, { type: 'Warning', reason: 'NodeUnknown', note, source: SOURCE })]
+    return [status, eventAbout(node, { type: 'Warning', reason: 'NodeUnknown', note, source: SOURCE, after: position })]
   }
   const taints = taintsOf(node, isBraked)
   if (deepEqual(taints, node.spec?.taints ?? [])) return []

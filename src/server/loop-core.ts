@@ -130,11 +130,11 @@ export const createLoopCore = (deps: LoopCoreDeps): LoopCore => {
   return {
     start() {
       for (const worker of workers) for (const key of worker.controller.initialKeys ?? []) worker.add(key)
-      for (const change of everything(deps.controllers, view)) offer(workers, change, view)
+      for (const change of everything(deps.controllers, view)) offer(workers, change, view, log)
     },
     changed(changes) {
       if (onEnded) return
-      for (const change of changes) offer(workers, change, view)
+      for (const change of changes) offer(workers, change, view, log)
       for (const worker of workers) worker.moved()
     },
     contacted(node) {
@@ -163,12 +163,20 @@ const decide = (controller: Controller, view: View, key: string, nowMs: number):
   }
 }
 
-/** Every controller that watches the kind hears which of its keys a change concerns. */
-const offer = (workers: readonly Worker[], change: Change, view: View): void => {
+/**
+ * Every controller that watches the kind hears which of its keys a change concerns. This runs inside the store's delivery, which must not
+ * fail: keys that cannot be told from a malformed object are logged, and the object's next change asks again.
+ */
+const offer = (workers: readonly Worker[], change: Change, view: View, log: Log): void => {
   for (const worker of workers) {
     for (const watched of worker.controller.watches) {
       if (watched.kind !== change.kind && watched.kind !== '*') continue
-      for (const key of watched.keys(change.object, change.old, view)) worker.add(key)
+      try {
+        for (const key of watched.keys(change.object, change.old, view)) worker.add(key)
+      } catch (error) {
+        const { namespace, name } = change.object.metadata
+        log.error('keys not found', { controller: worker.controller.name, kind: change.kind, namespace, name, message: messageOf(error) })
+      }
     }
   }
 }

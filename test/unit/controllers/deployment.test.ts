@@ -180,6 +180,15 @@ t.test('a pod template that differs only in its hash label is the same template'
   t.equal(sets(world).length, 1)
 })
 
+t.test('a set that was made for this template stays its set, even if its stored form differs', async t => {
+  const world = start({ replicas: 2 })
+  const name = sets(world)[0]!.metadata.name
+  world.edit('ReplicaSet', `default/${name}`, { spec: { template: { spec: { newDefault: true } } } })
+  rollOut(world)
+  t.equal(sets(world).length, 1)
+  t.equal(current(world).status?.collisionCount, undefined)
+})
+
 t.test('a name taken by a stranger makes the next hash differ', async t => {
   const other = createWorld()
   other.put(workload('Deployment', 'web', { replicas: 1 }))

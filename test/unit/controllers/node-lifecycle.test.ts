@@ -153,6 +153,14 @@ t.test('the brake comes off when contact returns', async t => {
   t.equal(taints(world, 'node-6').length, 1)
 })
 
+t.test('a fleet of any size is written in bounded steps', async t => {
+  const world = fleet(1_200)
+  for (let i = 1; i <= 1_200; i++) silence(world, `node-${i}`, 60_000)
+  t.equal(world.reconcile(nodeLifecycle, 'nodes').filter(action => action.do === 'patchStatus').length, 500)
+  look(world)
+  t.ok(world.list<Node>('Node').every(each => ready(world, each.metadata.name!).status === 'Unknown'))
+})
+
 t.test('a cordoned node carries the taint that says so, and taints of others are kept', async t => {
   const world = fleet(1)
   const foreign: Loose = { key: 'example.com/gpu', effect: 'NoExecute' }

@@ -171,6 +171,19 @@ t.test('a reconciler that throws stops no other key', async t => {
   t.match(logged, [{ level: 'error', fields: { key: 'bad', message: 'reconcile bad: broken' } }])
 })
 
+t.test('a change whose keys cannot be told disturbs nobody else', async t => {
+  const keys = (object: { metadata: { name?: string } }): string[] => {
+    if (object.metadata.name === 'bad') throw new Error('malformed')
+    return [object.metadata.name!]
+  }
+  const { change, advance, runs, logged } = rig(() => ({ actions: [] }), { watches: [{ kind: 'Pod', keys }] })
+  change('bad')
+  change('good')
+  advance(0)
+  t.same(runs, ['good'])
+  t.match(logged, [{ level: 'error', message: 'keys not found', fields: { name: 'bad', message: 'malformed' } }])
+})
+
 t.test('asks again after the time the reconciler names', async t => {
   const results: Result[] = [{ actions: [], again: { afterMs: 5_000, why: 'the test says so' } }]
   const { change, advance, runs } = rig(() => results.shift() ?? { actions: [] })
