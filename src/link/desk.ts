@@ -153,8 +153,10 @@ export const createDesk = (deps: DeskDeps, shelfBytesMax: number = SHELF_BYTES_M
   const patch = (device: string, sha256: string, base: string): Patch | undefined => {
     let bytes = shelf.get(sha256)
     if (!bytes) {
+      // Only the present document is made again; a device that asks for others does not make the server work.
       const draft = drafts.get(device)
-      if (draft) draft.dirty = true
+      if (draft?.sha256 !== sha256) return undefined
+      draft.dirty = true
       if (fresh(device)?.sha256 !== sha256) return undefined
       bytes = shelf.get(sha256)
     }

@@ -49,12 +49,22 @@ const unavailable = (device: string): ApiError =>
     hint: 'the device connects again by itself when its network is back; see when it was last seen with: helio get nodes',
   })
 
+/** A document that cannot be rendered is one device's trouble: it keeps what it has, and nobody else notices. */
+const rendered = (deps: HubDeps, device: string): ReturnType<HubDeps['render']> => {
+  try {
+    return deps.render(device)
+  } catch (error) {
+    deps.log.error('render document', { device, error: messageOf(error) })
+    return undefined
+  }
+}
+
 /** Everything the hub knows, in one place; the functions below work on it. */
 const createState = (deps: HubDeps) => {
   const codec = nodeCodec(deps.sha256)
   return {
     codec,
-    desk: createDesk({ epoch: deps.epoch, codec, sign: deps.sign, render: deps.render }),
+    desk: createDesk({ epoch: deps.epoch, codec, sign: deps.sign, render: device => rendered(deps, device) }),
     admission: createAdmission(deps.acceptRate ?? ACCEPT_RATE_PER_SECOND, ACCEPT_BURST),
     turns: createTurns(),
     records: new Map<string, ServerRecord>(),

@@ -94,6 +94,8 @@ export const RENDER_DELAY_MS = 10
 export const RENDER_BATCH_MAX = 32
 /** A head that is neither applied nor refused holds back the next one for so long: a slow device gets the latest, not each one. */
 export const HEAD_PATIENCE_MS = 10_000
+/** Refusals told to the operator per connection; a device that refuses on and on is not a log's worth. */
+export const REFUSALS_TOLD_MAX = 16
 /** A device that refused a head as older is offered one rendered anew after this. */
 export const REFUSED_RETRY_MS = 60_000
 

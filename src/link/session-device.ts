@@ -32,6 +32,7 @@ import { type DeviceOutput, type DeviceState, emit, sendFrame } from './session-
 import {
   ackStatus,
   digestText,
+  isStatus,
   loseStatus,
   nextStatusFrame,
   offerStatus,
@@ -185,6 +186,7 @@ const fault = (frame: string): string | undefined => {
 }
 
 const statusIn = (s: DeviceState, key: string, value: unknown): void => {
+  if (isStatus(s.status, key, value)) return
   const refused = fault(
     JSON.stringify({ t: 'status', seq: 1, whole: false, digest: digestText(0n), items: [{ key, value: value ?? null }] }),
   )

@@ -86,6 +86,7 @@ export interface ServerState {
   offerAtMs: number | undefined
   /** The device refused a head as older: it is signed anew as soon as the store's revision has grown. */
   renewing: boolean
+  refusals: number
   lastError: string | undefined
   status: { readonly seq: number; readonly digest: string } | undefined
   events: { readonly cursor: number; readonly dropped: number } | undefined
@@ -106,6 +107,7 @@ export const newServerState = (deps: ServerSessionDeps, nowMs: number): ServerSt
   lastSent: undefined,
   offerAtMs: undefined,
   renewing: false,
+  refusals: 0,
   lastError: undefined,
   status: undefined,
   events: undefined,

@@ -1,7 +1,7 @@
 // The server's side of one connection of one device. What outlives the connection is in the device's record, shared by its sessions;
 // documents and heads come from the desk. See session.ts for the form.
 
-import { CHUNK_BYTES_MAX, HEAD_PATIENCE_MS, PONG_TIMEOUT_MS, REFUSED_RETRY_MS, REPORT_RETRY_MS } from './limits.ts'
+import { CHUNK_BYTES_MAX, HEAD_PATIENCE_MS, PONG_TIMEOUT_MS, REFUSALS_TOLD_MAX, REFUSED_RETRY_MS, REPORT_RETRY_MS } from './limits.ts'
 import type { DeviceFrame, Head, ServerFrame, StreamFrame, StreamRequest } from './messages.ts'
 import { type MuxOutput, muxConsumed, muxEnd, muxFrame, muxLost, muxOpen, muxWrite } from './mux.ts'
 import { parseDeviceFrame } from './parse.ts'
@@ -135,7 +135,7 @@ const applied = (s: ServerState, frame: Extract<DeviceFrame, { t: 'applied' }>):
 }
 
 const refused = (s: ServerState, frame: Extract<DeviceFrame, { t: 'refused' }>): void => {
-  emit(s, { do: 'refused', why: frame.why, message: frame.message })
+  if (s.refusals++ < REFUSALS_TOLD_MAX) emit(s, { do: 'refused', why: frame.why, message: frame.message })
   if (s.offered?.head.generation !== frame.generation) return
   s.offered = undefined
   if (frame.why !== 'older') return

@@ -52,6 +52,11 @@ const drop = (box: StatusOutbox, key: string, entry: Entry): void => {
   }
 }
 
+const textOf = (value: unknown): string | undefined => (value === null || value === undefined ? undefined : canonicalJson(value))
+
+/** The key has this value already (or, for null, is not there): nothing to do. */
+export const isStatus = (box: StatusOutbox, key: string, value: unknown): boolean => box.entries.get(key)?.text === textOf(value)
+
 /** Takes a value (null forgets the key). True when there is something new to send; a fault when the value cannot be taken. */
 export const putStatus = (
   box: StatusOutbox,
@@ -60,7 +65,7 @@ export const putStatus = (
   value: unknown,
 ): { readonly changed: boolean; readonly fault?: string } => {
   const known = box.entries.get(key)
-  const text = value === null || value === undefined ? undefined : canonicalJson(value)
+  const text = textOf(value)
   if (text === known?.text) return { changed: false }
   const bytes = text === undefined ? undefined : codec.encode(text)
   if (bytes && bytes.length > STATUS_ITEM_BYTES_MAX) return { changed: false, fault: `it has more than ${STATUS_ITEM_BYTES_MAX} bytes` }

@@ -251,6 +251,7 @@ t.test(
         socket.on('close', code => resolve(`closed ${code}`))
       })
     t.match(await raw('/link/v2', ['helio.v1']), /400/)
+    t.match(await raw('//[', ['helio.v1']), /400|Invalid URL/)
     t.match(await raw(LINK_PATH, ['helio.v9']), /400/)
     t.match(await raw(LINK_PATH, []), /400/)
     t.equal(await raw(LINK_PATH, ['helio.v1']), 'closed 1003')

@@ -12,6 +12,8 @@ const offers = (request: IncomingMessage): readonly string[] =>
   (request.headers['sec-websocket-protocol'] ?? '').split(',').map(offer => offer.trim())
 
 const refuse = (socket: Duplex, message: string): undefined => {
+  // An upgraded socket has no handler of the HTTP server's any more.
+  socket.on('error', () => socket.destroy())
   socket.end(
     `HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Type: text/plain\r\nContent-Length: ${Buffer.byteLength(message)}\r\n\r\n${message}`,
   )
@@ -25,8 +27,8 @@ export type AcceptWebSocket = (request: IncomingMessage, socket: Duplex, head: B
 export const webSocketAcceptor = (): AcceptWebSocket => {
   const server = new WebSocketServer({ ...SOCKET_OPTIONS, noServer: true, clientTracking: false, handleProtocols: () => LINK_SUBPROTOCOL })
   return (request, socket, head) => {
-    const { pathname } = new URL(request.url ?? '/', 'https://server')
-    if (pathname !== LINK_PATH) return refuse(socket, `upgrade: the link is at ${LINK_PATH}`)
+    // Not parsed as a URL: what a stranger sends need not be one.
+    if (request.url?.split('?', 1)[0] !== LINK_PATH) return refuse(socket, `upgrade: the link is at ${LINK_PATH}`)
     if (!offers(request).includes(LINK_SUBPROTOCOL)) return refuse(socket, `upgrade: the subprotocol must be ${LINK_SUBPROTOCOL}`)
     const accepted: Connection[] = []
     // Answers synchronously; a request that is no proper handshake is refused by the library and calls nothing.

@@ -279,6 +279,22 @@ t.test('streams: refused when the device is away or has too many, ended when the
   t.match(ends[0], /^connection lost: /)
 })
 
+t.test('a document that cannot be rendered is told, and troubles only its own device', async t => {
+  const errors: string[] = []
+  const { clock, connect } = setup({
+    log: { ...silentLog, error: (message, fields) => errors.push(`${message} ${String(fields?.['device'])}`) },
+    render: device => {
+      if (device === 'bad') throw new Error('no such thing')
+      return { document: documentOf({ a: 'one' }, device), revision: 1 }
+    },
+  })
+  const bad = connect('bad')
+  const good = connect('good')
+  await clock.pass(1000)
+  t.ok(bad.link.connected)
+  t.strictSame([bad.documents.length, good.documents.length, errors[0]], [0, 1, 'render document bad'])
+})
+
 t.test('close ends all connections, timers and dials, and waits for the save under way', async t => {
   const { clock, hub, connect } = setup()
   const gate: { open: () => void } = { open: () => {} }
