@@ -2,7 +2,7 @@
 // agents on one machine never touch each other's links or tables. Idempotent; survives the agent.
 
 import { createHash } from 'node:crypto'
-import type { ExecOptions, ExecResult } from '../base/exec.ts'
+import type { Exec, ExecOptions, ExecResult } from '../base/exec.ts'
 import { isObject } from '../base/json.ts'
 import { deviceAddress } from './address.ts'
 import { COMMAND_TIMEOUT_MS, DEVICE_NAME_MAX, ERROR_TEXT_MAX } from './limits.ts'
@@ -20,39 +20,53 @@ export const tableName = (instance: string): string => `helio_${hash(instance).s
 const SET_SYSCTLS =
   'while [ $# -gt 1 ]; do read -r was < "/proc/sys/$1"; [ "$was" = "$2" ] || echo "$2" > "/proc/sys/$1" || exit; shift 2; done'
 
+const inPod = (netns: string, args: readonly string[]): readonly string[] => [`--net=${netns}`, 'ip', ...args]
+
+interface Programs {
+  run(command: string, args: readonly string[], options?: ExecOptions): Promise<ExecResult>
+  /** Rejects when the program fails, with its words behind `what`. */
+  must(what: string, command: string, args: readonly string[], options?: ExecOptions): Promise<ExecResult>
+}
+
+const programs = (exec: Exec): Programs => {
+  const run: Programs['run'] = (command, args, options = {}) => exec.run(command, args, { timeoutMs: COMMAND_TIMEOUT_MS, ...options })
+  return {
+    run,
+    async must(what, command, args, options) {
+      const result = await run(command, args, options)
+      if (result.code !== 0) throw new Error(`${what}: ${(result.stderr || result.stdout).trim().slice(0, ERROR_TEXT_MAX)}`)
+      return result
+    },
+  }
+}
+
+/** Links of this instance on the device. */
+const listLinks = async ({ must }: Programs, instance: string): Promise<readonly string[]> => {
+  const listed: unknown = JSON.parse((await must('list links', 'ip', ['-j', 'link', 'show', 'type', 'veth'])).stdout || '[]')
+  const names = (Array.isArray(listed) ? listed : []).map((link: unknown) => (isObject(link) ? link['ifname'] : undefined))
+  return names.filter(name => typeof name === 'string').filter(name => name.startsWith(linkPrefix(instance)))
+}
+
+/** True when the pod's end holds the address and a default route: then the link is whole. */
+const isAttached = async ({ run }: Programs, attachment: PodAttachment): Promise<boolean> => {
+  const [address, route] = await Promise.all([
+    run('nsenter', inPod(attachment.netns, ['-o', '-4', 'addr', 'show', 'dev', 'eth0'])),
+    run('nsenter', inPod(attachment.netns, ['-4', 'route', 'show', 'default'])),
+  ])
+  return address.code === 0 && address.stdout.includes(` ${attachment.address}/32 `) && route.stdout.includes('default')
+}
+
+/** Pods by routed links on the device `deps.exec` acts on; see the head of this file. */
 export const createRoutedNetwork = (deps: NetworkDeps): Network => {
   const { exec, log, instance } = deps
   const table = tableName(instance)
   const state: { config: NetworkConfig | undefined } = { config: undefined }
 
-  const run = (command: string, args: readonly string[], options: ExecOptions = {}): Promise<ExecResult> =>
-    exec.run(command, args, { timeoutMs: COMMAND_TIMEOUT_MS, ...options })
-  const must = async (what: string, command: string, args: readonly string[], options: ExecOptions = {}): Promise<ExecResult> => {
-    const result = await run(command, args, options)
-    if (result.code !== 0) throw new Error(`${what}: ${(result.stderr || result.stdout).trim().slice(0, ERROR_TEXT_MAX)}`)
-    return result
-  }
-  const inPod = (netns: string, args: readonly string[]): readonly string[] => [`--net=${netns}`, 'ip', ...args]
-
-  /** Links of this instance on the device. */
-  const links = async (): Promise<readonly string[]> => {
-    const listed: unknown = JSON.parse((await must('list links', 'ip', ['-j', 'link', 'show', 'type', 'veth'])).stdout || '[]')
-    const all = Array.isArray(listed) ? listed : []
-    return all.flatMap(link =>
-      isObject(link) && typeof link['ifname'] === 'string' && link['ifname'].startsWith(linkPrefix(instance)) ? [link['ifname']] : [],
-    )
-  }
+  const tools = programs(exec)
+  const { run, must } = tools
   const deleteLink = async (device: string): Promise<void> => {
     const result = await run('ip', ['link', 'delete', device])
     if (result.code !== 0 && !/Cannot find device/.test(result.stderr)) throw new Error(`detach pod: ${result.stderr.trim()}`)
-  }
-  /** True when the pod's end holds the address and a default route: then the link is whole. */
-  const isAttached = async (attachment: PodAttachment): Promise<boolean> => {
-    const [address, route] = await Promise.all([
-      run('nsenter', inPod(attachment.netns, ['-o', '-4', 'addr', 'show', 'dev', 'eth0'])),
-      run('nsenter', inPod(attachment.netns, ['-4', 'route', 'show', 'default'])),
-    ])
-    return address.code === 0 && address.stdout.includes(` ${attachment.address}/32 `) && route.stdout.includes('default')
   }
 
   const build = async (attachment: PodAttachment, device: string, gateway: string): Promise<void> => {
@@ -78,17 +92,17 @@ export const createRoutedNetwork = (deps: NetworkDeps): Network => {
         await build(attachment, device, gateway)
       } catch (error) {
         // Usually "File exists": it was attached before, whole or not.
-        if (await isAttached(attachment)) return
+        if (await isAttached(tools, attachment)) return
         log.debug('pod link made anew', { uid: attachment.uid, device })
         await deleteLink(device)
         await run('nsenter', inPod(attachment.netns, ['link', 'delete', 'eth0']))
         await build(attachment, device, gateway)
-        if (!(await isAttached(attachment))) throw error
+        if (!(await isAttached(tools, attachment))) throw error
       }
     },
     detach: uid => deleteLink(linkName(instance, uid)),
     async remove() {
-      await Promise.all((await links()).map(deleteLink))
+      await Promise.all((await listLinks(tools, instance)).map(deleteLink))
       await must('remove network', 'nft', ['-f', '-'], { input: `add table ip ${table}\ndelete table ip ${table}\n` })
     },
   }

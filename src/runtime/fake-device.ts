@@ -62,7 +62,7 @@ export interface FakeDevice {
   inspect(): { sandboxes: readonly SandboxInfo[]; containers: readonly ContainerInfo[] }
   createSandbox(spec: SandboxSpec): SandboxInfo
   removeSandbox(uid: string): void
-  /** `done` is called once, later, or never when the agent crashes before. */
+  /** `done` is called once, at once for what exists or has no sandbox, never when the agent crashes before. */
   start(spec: ContainerSpec, done: (result: StartResult) => void): void
   /** `done` is called when it has exited, at once if it has. */
   stop(id: string, graceMs: number, done: () => void): void
@@ -81,9 +81,8 @@ interface Cell {
   readonly spec: ContainerSpec
   readonly program: FakeProgram
   info: ContainerInfo
-  timers: Cancel[]
+  readonly timers: Cancel[]
   waiting: (() => void)[]
-  started?: (result: StartResult) => void
 }
 
 export interface FakeDeviceDeps {
@@ -106,113 +105,140 @@ const toInfo = (spec: ContainerSpec): ContainerInfo => ({
   logPath: spec.logPath,
 })
 
+/** Everything on the device. */
+interface World extends FakeDeviceDeps {
+  readonly sandboxes: Map<string, SandboxInfo>
+  readonly cells: Map<string, Cell>
+  readonly listeners: Set<(container: ContainerInfo) => void>
+  nextPid: number
+}
+
+const disarm = (cell: Cell): void => {
+  for (const cancel of cell.timers.splice(0)) cancel()
+}
+
+const later = (world: World, cell: Cell, delayMs: number, fn: () => void): void => {
+  cell.timers.push(world.clock.after(delayMs, fn))
+}
+
+const drop = (world: World, cell: Cell): void => {
+  disarm(cell)
+  world.cells.delete(cell.info.id)
+}
+
+const finish = (world: World, cell: Cell, exit: Omit<ContainerExit, 'finishedAtMs'>): void => {
+  if (cell.info.state !== 'running') return
+  disarm(cell)
+  const { pid: _, ...rest } = cell.info
+  cell.info = { ...rest, state: 'exited', exit: { ...exit, finishedAtMs: world.clock.now() } }
+  for (const done of cell.waiting.splice(0)) done()
+  for (const listener of [...world.listeners]) listener(cell.info)
+}
+
+const run = (world: World, cell: Cell): void => {
+  const { exitAfterMs, exitCode, oomKilled = false } = cell.program
+  cell.info = { ...cell.info, state: 'running', pid: world.nextPid++, startedAtMs: world.clock.now() }
+  if (exitAfterMs !== undefined) later(world, cell, exitAfterMs, () => finish(world, cell, { exitCode, oomKilled }))
+}
+
+const start = (world: World, spec: ContainerSpec, done: (result: StartResult) => void): void => {
+  const before = world.cells.get(containerId(spec))
+  const exists = before !== undefined && before.info.state !== 'created'
+  if (exists || !world.sandboxes.has(spec.podUid)) {
+    done(exists ? { info: before.info } : { error: `start container: pod ${spec.podUid} has no sandbox` })
+    return
+  }
+  const own = world.random.fork(`container/${containerId(spec)}`)
+  const program = world.program?.(spec, own) ?? drawProgram(world.profile ?? CALM_PROFILE, own)
+  const cell: Cell = { spec, program, info: toInfo(spec), timers: [], waiting: [] }
+  if (before !== undefined) drop(world, before)
+  world.cells.set(cell.info.id, cell)
+  later(world, cell, program.startMs, () => {
+    if (program.startError === undefined) run(world, cell)
+    else drop(world, cell)
+    done(program.startError === undefined ? { info: cell.info } : { error: program.startError })
+  })
+}
+
+const stop = (world: World, id: string, graceMs: number, done: () => void): void => {
+  const cell = world.cells.get(id)
+  if (cell?.info.state !== 'running') {
+    done()
+    return
+  }
+  const { ignoresTerm, stopMs } = cell.program
+  cell.waiting.push(done)
+  if (graceMs > 0 && !ignoresTerm)
+    later(world, cell, Math.min(stopMs, graceMs), () => finish(world, cell, { exitCode: 143, oomKilled: false }))
+  later(world, cell, graceMs, () => finish(world, cell, { exitCode: 137, oomKilled: false }))
+}
+
+/** Nobody listens any more; `settle` says what becomes of each container. */
+const silence = (world: World, settle: (cell: Cell) => void): void => {
+  world.listeners.clear()
+  for (const cell of [...world.cells.values()]) {
+    cell.waiting = []
+    settle(cell)
+  }
+}
+
+const crashAgent = (world: World): void =>
+  silence(world, cell => {
+    if (cell.info.state !== 'created') return
+    disarm(cell)
+    const tookPlace = cell.program.startError === undefined && world.random.fork(`crash/${cell.info.id}`).int(2) === 0
+    if (tookPlace) run(world, cell)
+    else drop(world, cell)
+  })
+
+const reboot = (world: World): void => {
+  world.sandboxes.clear()
+  silence(world, cell => {
+    if (cell.info.state === 'created') drop(world, cell)
+    else finish(world, cell, { exitCode: 137, oomKilled: false, unknown: true })
+  })
+}
+
+const removeSandbox = (world: World, uid: string): void => {
+  for (const cell of [...world.cells.values()]) {
+    if (cell.spec.podUid !== uid) continue
+    finish(world, cell, { exitCode: 137, oomKilled: false })
+    drop(world, cell)
+  }
+  world.sandboxes.delete(uid)
+}
+
+/** A device with nothing on it. */
 export const createFakeDevice = (deps: FakeDeviceDeps): FakeDevice => {
-  const { clock, random } = deps
-  const sandboxes = new Map<string, SandboxInfo>()
-  const cells = new Map<string, Cell>()
-  const listeners = new Set<(container: ContainerInfo) => void>()
-  const counters = { pid: 1000 }
-
-  const disarm = (cell: Cell): void => {
-    for (const cancel of cell.timers) cancel()
-    cell.timers = []
-  }
-  const later = (cell: Cell, delayMs: number, fn: () => void): void => void cell.timers.push(clock.after(delayMs, fn))
-
-  const finish = (cell: Cell, exit: Omit<ContainerExit, 'finishedAtMs'>): void => {
-    if (cell.info.state !== 'running') return
-    disarm(cell)
-    const { pid: _, ...rest } = cell.info
-    cell.info = { ...rest, state: 'exited', exit: { ...exit, finishedAtMs: clock.now() } }
-    for (const done of cell.waiting.splice(0)) done()
-    for (const listener of [...listeners]) listener(cell.info)
-  }
-  const run = (cell: Cell): void => {
-    const { program } = cell
-    cell.info = { ...cell.info, state: 'running', pid: counters.pid++, startedAtMs: clock.now() }
-    if (program.exitAfterMs !== undefined)
-      later(cell, program.exitAfterMs, () => finish(cell, { exitCode: program.exitCode, oomKilled: program.oomKilled ?? false }))
-  }
-  const drop = (cell: Cell): void => {
-    disarm(cell)
-    cells.delete(cell.info.id)
-  }
-
+  const world: World = { ...deps, sandboxes: new Map(), cells: new Map(), listeners: new Set(), nextPid: 1000 }
   return {
     inspect: () => ({
-      sandboxes: [...sandboxes.values()],
-      containers: [...cells.values()].flatMap(cell => (cell.info.state === 'created' ? [] : [cell.info])),
+      sandboxes: [...world.sandboxes.values()],
+      containers: [...world.cells.values()].flatMap(cell => (cell.info.state === 'created' ? [] : [cell.info])),
     }),
     createSandbox(spec) {
       const info: SandboxInfo = { uid: spec.uid, ...(spec.hostNetwork ? {} : { netns: `/fake/${spec.uid}/net` }) }
-      sandboxes.set(spec.uid, info)
+      world.sandboxes.set(spec.uid, info)
       return info
     },
-    removeSandbox(uid) {
-      for (const cell of [...cells.values()]) {
-        if (cell.spec.podUid !== uid) continue
-        finish(cell, { exitCode: 137, oomKilled: false })
-        drop(cell)
-      }
-      sandboxes.delete(uid)
-    },
-    start(spec, done) {
-      const before = cells.get(containerId(spec))
-      if (before !== undefined && before.info.state !== 'created') return done({ info: before.info })
-      if (!sandboxes.has(spec.podUid)) return done({ error: `start container: pod ${spec.podUid} has no sandbox` })
-      const own = random.fork(`container/${containerId(spec)}`)
-      const program = deps.program?.(spec, own) ?? drawProgram(deps.profile ?? CALM_PROFILE, own)
-      const cell: Cell = { spec, program, info: toInfo(spec), timers: [], waiting: [], started: done }
-      if (before !== undefined) drop(before)
-      cells.set(cell.info.id, cell)
-      later(cell, program.startMs, () => {
-        delete cell.started
-        if (program.startError === undefined) run(cell)
-        else drop(cell)
-        done(program.startError === undefined ? { info: cell.info } : { error: program.startError })
-      })
-    },
-    stop(id, graceMs, done) {
-      const cell = cells.get(id)
-      if (cell?.info.state !== 'running') return done()
-      cell.waiting.push(done)
-      if (graceMs > 0 && !cell.program.ignoresTerm)
-        later(cell, Math.min(cell.program.stopMs, graceMs), () => finish(cell, { exitCode: 143, oomKilled: false }))
-      later(cell, graceMs, () => finish(cell, { exitCode: 137, oomKilled: false }))
-    },
+    removeSandbox: uid => removeSandbox(world, uid),
+    start: (spec, done) => start(world, spec, done),
+    stop: (id, graceMs, done) => stop(world, id, graceMs, done),
     remove(id) {
-      const cell = cells.get(id)
+      const cell = world.cells.get(id)
       if (cell?.info.state === 'running') return false
-      if (cell !== undefined) drop(cell)
+      if (cell !== undefined) drop(world, cell)
       return true
     },
     onExit(fn) {
-      listeners.add(fn)
-      return () => listeners.delete(fn)
+      world.listeners.add(fn)
+      return () => world.listeners.delete(fn)
     },
     kill(id, exit = {}) {
-      const cell = cells.get(id)
-      if (cell !== undefined) finish(cell, { exitCode: exit.exitCode ?? 137, oomKilled: exit.oomKilled ?? false })
+      const cell = world.cells.get(id)
+      if (cell !== undefined) finish(world, cell, { exitCode: exit.exitCode ?? 137, oomKilled: exit.oomKilled ?? false })
     },
-    crashAgent() {
-      listeners.clear()
-      for (const cell of [...cells.values()]) {
-        cell.waiting = []
-        if (cell.info.state !== 'created') continue
-        disarm(cell)
-        delete cell.started
-        if (cell.program.startError === undefined && random.fork(`crash/${cell.info.id}`).int(2) === 0) run(cell)
-        else drop(cell)
-      }
-    },
-    reboot() {
-      listeners.clear()
-      sandboxes.clear()
-      for (const cell of [...cells.values()]) {
-        cell.waiting = []
-        if (cell.info.state === 'created') drop(cell)
-        else finish(cell, { exitCode: 137, oomKilled: false, unknown: true })
-      }
-    },
+    crashAgent: () => crashAgent(world),
+    reboot: () => reboot(world),
   }
 }

@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import type { Exec } from '../base/exec.ts'
 import { type CgroupLayout, detectCgroupLayout, monitorGroups } from './cgroup.ts'
 import { onTerminal, startSession } from './exec-session.ts'
+import type { InOrder } from './in-order.ts'
 import { removeFolder } from './mounts.ts'
 import { environment, innerWords, losses, type ProcessFacts, refusal } from './process-command.ts'
 import {
@@ -35,6 +36,7 @@ import {
   type Runtime,
   type RuntimeDeps,
   type SandboxInfo,
+  type SandboxSpec,
 } from './runtime.ts'
 import { type ContainerHooks, createTracking, type Tracking } from './tracking.ts'
 
@@ -76,6 +78,21 @@ const inspectSandbox = async (place: ProcessPlace, uid: string): Promise<Sandbox
   if (record?.bootId === place.bootId) return { uid }
   if (await exists(dir)) await removeFolder(place.exec, dir)
   return undefined
+}
+
+const createSandbox = async (place: ProcessPlace, spec: SandboxSpec): Promise<SandboxInfo> => {
+  if ((await inspectSandbox(place, spec.uid)) === undefined) {
+    const dir = join(sandboxesDir(place), spec.uid)
+    await mkdir(dir, { mode: 0o700 })
+    await writeRecord(recordPath(dir), { spec, bootId: place.bootId, createdAtMs: place.clock.now() }, { durable: true })
+  }
+  return { uid: spec.uid }
+}
+
+const inspectSandboxes = async (place: ProcessPlace, inOrder: InOrder): Promise<readonly SandboxInfo[]> => {
+  const uids = await names(sandboxesDir(place))
+  const all = await Promise.all(uids.map(uid => inOrder.run(uid, () => inspectSandbox(place, uid))))
+  return all.filter(info => info !== undefined)
 }
 
 /** Says once for each kind of loss what a plain process cannot keep. */
@@ -152,21 +169,10 @@ export const openProcessRuntime = async (deps: RuntimeDeps): Promise<Runtime> =>
     version: 'process://1',
     isolatesNetwork: false,
     async inspect() {
-      const uids = await names(sandboxesDir(place))
-      const [sandboxes, containers] = await Promise.all([
-        Promise.all(uids.map(uid => inOrder.run(uid, () => inspectSandbox(place, uid)))),
-        tracking.inspectAll(),
-      ])
-      return { sandboxes: sandboxes.filter(info => info !== undefined), containers }
+      const [sandboxes, containers] = await Promise.all([inspectSandboxes(place, inOrder), tracking.inspectAll()])
+      return { sandboxes, containers }
     },
-    createSandbox: spec =>
-      inOrder.run(spec.uid, async () => {
-        if ((await inspectSandbox(place, spec.uid)) !== undefined) return { uid: spec.uid }
-        const dir = join(sandboxesDir(place), spec.uid)
-        await mkdir(dir, { mode: 0o700 })
-        await writeRecord(recordPath(dir), { spec, bootId: place.bootId, createdAtMs: place.clock.now() }, { durable: true })
-        return { uid: spec.uid }
-      }),
+    createSandbox: spec => inOrder.run(spec.uid, () => createSandbox(place, spec)),
     async removeSandbox(uid) {
       const ids = await tracking.idsOf(uid)
       await Promise.all(ids.map(id => tracking.stop(id, 0)))

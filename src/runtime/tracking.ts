@@ -89,6 +89,19 @@ const inspectRecord = async (deps: TrackingDeps, hooks: ContainerHooks, id: stri
   return close({ exitCode: EXIT_UNKNOWN, oomKilled: false, finishedAtMs, unknown: true })
 }
 
+/** How a stop reaches a container: its first process is asked, the runtime kills. Never a process of an earlier boot. */
+const signalsOf = (deps: TrackingDeps, hooks: ContainerHooks, read: Tracking['read']) => ({
+  ask: async (id: string): Promise<void> => {
+    const record = await read(id)
+    if (record?.pid !== undefined && isAlive(record.pid, record.pidStart)) signal(record.pid, signalNumber(record.spec.stopSignal))
+  },
+  kill: async (id: string): Promise<void> => {
+    const record = await read(id)
+    if (record !== undefined && record.bootId === deps.bootId) await hooks.kill(record)
+  },
+})
+
+/** Follows every container of a runtime; `close` ends the following, nothing else. */
 export const createTracking = (deps: TrackingDeps, hooks: ContainerHooks): Tracking => {
   const inOrder = createInOrder()
   const listeners = new Set<(container: ContainerInfo) => void>()
@@ -97,18 +110,7 @@ export const createTracking = (deps: TrackingDeps, hooks: ContainerHooks): Track
   const read = (id: string): Promise<ContainerRecord | undefined> => readRecord<ContainerRecord>(recordPath(dirOf(id)))
   const inspectNow = (id: string): Promise<ContainerInfo | undefined> => inspectRecord(deps, hooks, id)
   const inspect = (id: string): Promise<ContainerInfo | undefined> => inOrder.run(id, () => inspectNow(id))
-  const stopper = createStopper({
-    clock: deps.clock,
-    inspect,
-    ask: async id => {
-      const record = await read(id)
-      if (record?.pid !== undefined && isAlive(record.pid, record.pidStart)) signal(record.pid, signalNumber(record.spec.stopSignal))
-    },
-    kill: async id => {
-      const record = await read(id)
-      if (record !== undefined && record.bootId === deps.bootId) await hooks.kill(record)
-    },
-  })
+  const stopper = createStopper({ clock: deps.clock, inspect, ...signalsOf(deps, hooks, read) })
   const noticed = async (id: string): Promise<void> => {
     const info = await inspect(id)
     if (info?.state !== 'exited') return
