@@ -11,6 +11,10 @@ export type Verdict =
   | { readonly verdict: 'fetch' }
   | { readonly verdict: 'refuse'; readonly why: RefusalReason; readonly message: string }
 
+/** An operator on the server decided that the device may leave just this head for the offered one. */
+export const isDecided = (held: HeldHead, offered: Head): boolean =>
+  offered.replaces?.epoch === held.epoch && offered.replaces.generation === held.generation
+
 /** Judges an offered head against the one the device holds (undefined: it holds none). Only `verdict: fetch | adopt` may change what runs. */
 export const judgeHead = (
   device: string,
@@ -28,7 +32,7 @@ export const judgeHead = (
     const what = offered.generation === held.generation ? 'another document of the same generation' : 'an older generation'
     return { verdict: 'refuse', why: 'older', message: `generation ${offered.generation} is ${what}; ${held.generation} runs here` }
   }
-  const decided = offered.replaces?.epoch === held.epoch && offered.replaces.generation === held.generation
+  const decided = isDecided(held, offered)
   if (!decided && held.leftEpochs?.includes(offered.epoch))
     return { verdict: 'refuse', why: 'older', message: `epoch ${offered.epoch} was left for ${held.epoch}; its heads are old` }
   if (same) return { verdict: 'adopt' }

@@ -4,7 +4,7 @@
 import { backoffMs } from '../base/backoff.ts'
 import { parseDocument } from './document.ts'
 import { type Download, downloadStallsAtMs, finishDownload, newDownload, restartDownload, resumeDownload, takePiece } from './download.ts'
-import { holdHead, judgeHead } from './head.ts'
+import { holdHead, isDecided, judgeHead } from './head.ts'
 import { SAVE_RETRY } from './limits.ts'
 import type { Head, RefusalReason, ServerFrame } from './messages.ts'
 import { type DeviceState, sendFrame } from './session-state.ts'
@@ -53,6 +53,14 @@ const pursue = (s: DeviceState, head: Head, adopt: boolean): void => {
   }
 }
 
+/** Once in conflict with an epoch, its growing numbers do not decide; an operator does. */
+const stillPaused = (s: DeviceState, head: Head): boolean => {
+  const { conflict } = s.desired
+  if (!s.held || conflict?.head.epoch !== head.epoch || isDecided(s.held.head, head)) return false
+  s.desired.conflict = { head, message: conflict.message }
+  return true
+}
+
 /** A head from the server, believed only as far as its signature and the rules of judgeHead go. */
 export const offerHead = (s: DeviceState, head: Head): void => {
   const verdict = judgeHead(s.deps.device, s.held?.head, head, s.deps.verify)
@@ -63,6 +71,10 @@ export const offerHead = (s: DeviceState, head: Head): void => {
   }
   if (verdict.verdict === 'equal') {
     s.desired.conflict = undefined
+    return
+  }
+  if (verdict.verdict === 'fetch' && stillPaused(s, head)) {
+    refuse(s, head, 'conflict', s.desired.conflict?.message ?? '')
     return
   }
   const { download, unsaved } = s.desired
@@ -133,7 +145,7 @@ export const takeMissing = (s: DeviceState, sha256: string): void => {
 }
 
 export const saved = (s: DeviceState): void => {
-  const { unsaved } = s.desired
+  const { unsaved, conflict } = s.desired
   s.desired.saving = false
   if (!unsaved) return
   s.desired.unsaved = undefined
@@ -143,6 +155,8 @@ export const saved = (s: DeviceState): void => {
   s.held = { head, bytes: unsaved.bytes }
   s.out.push({ do: 'document', head, document: unsaved.document })
   if (s.phase.is === 'open') sendFrame(s, { t: 'applied', epoch: head.epoch, generation: head.generation })
+  // A head that was in conflict with what ran before is judged against what runs now.
+  if (conflict && conflict.head.sha256 !== head.sha256) offerHead(s, conflict.head)
   offerNext(s)
 }
 

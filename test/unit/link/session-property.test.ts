@@ -8,8 +8,10 @@ import {
   codec,
   DEVICE,
   deliver,
+  live,
   newWorld,
   put,
+  putServer,
   report,
   run,
   settle,
@@ -64,6 +66,14 @@ const ACTS: Readonly<Record<string, (w: World, n: number) => void>> = {
     w.seen.clear()
     startServer(w)
   },
+  /** From a backup: time goes back, and the epoch says so. */
+  restore: (w, n) => {
+    w.truth.revision = Math.max(1, w.truth.revision - (n % 20))
+    w.truth.values = n % 3 === 0 ? { ...w.truth.values } : { a: `restored ${n}` }
+    w.desk.epoch = `e${Number(w.desk.epoch.slice(1)) + 1}`
+    w.seen.clear()
+    startServer(w)
+  },
   route: (w, n) => {
     w.reachable = n % 2 === 0
   },
@@ -97,7 +107,11 @@ const acts = fc.array(fc.tuple(fc.constantFrom(...Object.keys(ACTS), ...OFTEN), 
 
 const fault = (w: World): string | undefined => {
   for (const [i, { head, document }] of w.applied.entries()) {
-    if (head.generation < (w.applied[i - 1]?.head.generation ?? 0)) return 'applied an older generation'
+    const before = w.applied[i - 1]?.head
+    if (before?.epoch === head.epoch && head.generation < before.generation) return 'applied an older generation'
+    if (before && Number(head.epoch.slice(1)) < Number(before.epoch.slice(1))) return 'applied an older epoch'
+    const lower = before && before.epoch !== head.epoch && head.generation <= before.generation && head.sha256 !== before.sha256
+    if (lower && !head.replaces) return 'followed a restored server without being told to'
     if (head.sig !== signWith('key', headText(DEVICE, head))) return 'acted on a head that was not signed'
     if (codec.sha256(codec.encode(canonicalJson(document))) !== head.sha256) return 'acted on a document that is not the head’s'
   }
@@ -107,7 +121,7 @@ const fault = (w: World): string | undefined => {
 const byKey = (entries: Iterable<readonly [string, unknown]>): Record<string, unknown> => Object.fromEntries([...entries].sort())
 
 t.test('whatever is delayed, cut, frozen, restarted or refused: the device never goes back, and both sides agree in the end', async t => {
-  const met = { patched: 0, rejected: 0, resumed: 0 }
+  const met = { patched: 0, rejected: 0, resumed: 0, conflicts: 0 }
   fc.assert(
     fc.property(acts, list => {
       const w = newWorld()
@@ -118,6 +132,11 @@ t.test('whatever is delayed, cut, frozen, restarted or refused: the device never
       }
       Object.assign(w, { reachable: true, diskFull: false, rejectCallbacks: false })
       run(w, 60 * 60_000)
+      if (w.device.desired.conflict) {
+        met.conflicts++
+        putServer(w, live(w)!, { in: 'resume' })
+        run(w, 60_000)
+      }
       const quietFrom = w.bytes.frames.length
       run(w, 10 * 60_000)
       const lines = w.bytes.frames.map(line => line.replace(/^(\w+) \d+ \{"t":"(\w+)".*/, '$1 $2'))
@@ -146,5 +165,6 @@ t.test('whatever is delayed, cut, frozen, restarted or refused: the device never
   )
   t.ok(met.patched > 0, 'patches were met')
   t.ok(met.rejected > 0, 'rejected reports were met')
+  t.ok(met.conflicts > 0, 'conflicts after a restore were met')
   t.ok(met.resumed > 0, 'reports that went on where a connection broke were met')
 })

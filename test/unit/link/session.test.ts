@@ -156,6 +156,9 @@ t.test('a restored server with lower content pauses the device until the operato
     t.strictSame(values(w), { a: 'v8' }, 'what runs keeps running')
     t.match(w.device.desired.conflict?.message, /an operator must decide/)
     t.ok(w.refused.includes('conflict'))
+    for (let i = 0; i < 20; i++) change(w, 'a', i === 19 ? 'restored' : `later ${i}`)
+    run(w, 1000)
+    t.strictSame(values(w), { a: 'v8' }, 'a number that has grown past it decides nothing')
     if (side === 'device') put(w, { in: 'resume' })
     else putServer(w, live(w)!, { in: 'resume' })
     run(w, 1000)
@@ -174,6 +177,26 @@ t.test('a restored server with lower content pauses the device until the operato
     drain(w)
     t.equal(w.refused.at(-1), 'older', 'a head of the epoch that was left is old, whatever its generation')
   }
+})
+
+t.test('a document that was waiting for the disk when the server was restored does not hide the conflict', async t => {
+  const w = newWorld()
+  run(w, 1000)
+  w.diskFull = true
+  change(w, 'a', 'unsaved')
+  run(w, 1000)
+  w.truth.revision = 1
+  w.truth.values = { a: 'restored' }
+  w.desk.epoch = 'e2'
+  startServer(w)
+  run(w, 60_000)
+  w.diskFull = false
+  run(w, 10 * 60_000)
+  t.strictSame(values(w), { a: 'unsaved' })
+  t.match(w.device.desired.conflict?.message, /an operator must decide/)
+  put(w, { in: 'resume' })
+  run(w, 1000)
+  t.strictSame(values(w), { a: 'restored' })
 })
 
 t.test('a restored server with the same content, or with newer content, is simply followed', async t => {
