@@ -43,10 +43,12 @@ export const adoptRecords = (
   }
   for (const info of truth.containers) {
     const state = containerRecord(recordOf(info.podUid), info.name, info.init)
-    if (state.current === undefined || state.current.attempt < info.attempt) {
+    state.attempts = Math.max(state.attempts, info.attempt + 1)
+    // Created and never started: the agent died in between. It is cleared away like an old attempt.
+    if (info.state === 'created') state.stale.push(info)
+    else if (state.current === undefined || state.current.attempt < info.attempt) {
       if (state.current) state.stale.push(state.current)
       state.current = info
-      state.attempts = info.attempt + 1
     } else state.stale.push(info)
   }
   for (const uid of folders) recordOf(uid)

@@ -79,6 +79,11 @@ const textOf = (path: string): string => {
   }
 }
 
+const hostFiles = (): Pick<Device, 'resolvConf' | 'hostsFile'> => ({
+  resolvConf: textOf('/etc/resolv.conf'),
+  hostsFile: textOf('/etc/hosts'),
+})
+
 const deviceOf = (deps: AgentDeps, nodeName: string, facts: HostFacts, accounts: Device['accounts']): Device => ({
   nodeName,
   hostIPs: facts.addresses,
@@ -86,8 +91,7 @@ const deviceOf = (deps: AgentDeps, nodeName: string, facts: HostFacts, accounts:
   isolatesNetwork: deps.runtime.isolatesNetwork,
   podsDir: `${deps.dir}/pods`,
   logsDir: `${deps.dir}/logs`,
-  resolvConf: textOf('/etc/resolv.conf'),
-  hostsFile: textOf('/etc/hosts'),
+  ...hostFiles(),
   cpuMillis: facts.cpus * 1000,
   memoryBytes: facts.memoryBytes,
   resolveImage: reference => deps.images.resolve(reference),
@@ -168,7 +172,8 @@ export const startAgent = async (deps: AgentDeps): Promise<Agent> => {
   const contact = openContact({ ...deps, nodeName, memory, labels, hooks })
   hold.contact = contact
   carrier.connect(contact)
-  const changed = (device: Device): void => loop.send({ on: 'device', device })
+  // Where the address changes, the resolver usually does.
+  const changed = (device: Device): void => loop.send({ on: 'device', device: { ...device, ...hostFiles() } })
   hold.node = reportNode({ ...deps, nodeName, memory, state, report: status => contact.report('node', status), changed })
   return {
     nodeName,

@@ -63,6 +63,20 @@ const isPending = (value: unknown): value is PendingKey =>
   'keyPem' in value &&
   typeof value.keyPem === 'string'
 
+/** One attempt, with the key of the attempts before: a server that answered and was not heard finds the same device again. */
+const joinOnce = async (deps: ContactDeps, server: string, token: string, signal: AbortSignal): Promise<DeviceIdentity> => {
+  const { memory, nodeName, labels } = deps
+  const pendingKey = `pending/${pinOf(token)}/${nodeName}`
+  const pending = (): PendingKey | undefined => {
+    const kept = memory.fact(pendingKey)
+    return isPending(kept) ? kept : undefined
+  }
+  const savePending = (made: PendingKey): Promise<void> => memory.saveFact(pendingKey, made)
+  const identity = await join({ server, token, nodeName, labels }, { pki: deps.pki, clock: deps.clock, signal, pending, savePending })
+  await memory.saveIdentity(identity)
+  return identity
+}
+
 export const openContact = (deps: ContactDeps): Contact => {
   const { clock, log, memory, hooks } = deps
   const stop = new AbortController()
@@ -76,23 +90,6 @@ export const openContact = (deps: ContactDeps): Contact => {
     state.link = link
     for (const [key, value] of values) link.setStatus(key, value)
     for (const event of events.splice(0)) link.addEvent(event)
-  }
-  const joinOnce = async (server: string, token: string): Promise<DeviceIdentity> => {
-    const pendingKey = `pending/${pinOf(token)}/${deps.nodeName}`
-    const identity = await join(
-      { server, token, nodeName: deps.nodeName, labels: deps.labels },
-      {
-        pki: deps.pki,
-        clock,
-        pending: () => {
-          const kept = memory.fact(pendingKey)
-          return isPending(kept) ? kept : undefined
-        },
-        savePending: pending => memory.saveFact(pendingKey, pending),
-      },
-    )
-    await memory.saveIdentity(identity)
-    return identity
   }
   /** Retried for ever: the pods run meanwhile. */
   const run = async (): Promise<void> => {
@@ -109,7 +106,7 @@ export const openContact = (deps: ContactDeps): Contact => {
       })
     for (let attempt = 0; !stop.signal.aborted; attempt++) {
       try {
-        const identity = await joinOnce(server, token)
+        const identity = await joinOnce(deps, server, token, stop.signal)
         state.lastError = undefined
         log.info('joined', { node: identity.nodeName, server: identity.server })
         return openLink(identity)

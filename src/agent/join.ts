@@ -24,6 +24,7 @@ export interface JoinRequest {
 export interface JoinDeps {
   readonly pki: Pick<Pki, 'createRequest' | 'publicKeyPin'>
   readonly clock: Pick<Clock, 'after'>
+  readonly signal: AbortSignal
   /** The request of an earlier attempt, kept until the identity is saved. */
   readonly pending: () => { readonly requestPem: string; readonly keyPem: string } | undefined
   /** Durable when it settles. */
@@ -69,11 +70,15 @@ const readBody = (response: IncomingMessage): Promise<string> =>
     response.on('error', reject)
   })
 
-const call = ({ url, method, body, ca }: Call, clock: JoinDeps['clock']): Promise<{ status: number; text: string }> =>
+const call = (
+  { url, method, body, ca }: Call,
+  { clock, signal }: Pick<JoinDeps, 'clock' | 'signal'>,
+): Promise<{ status: number; text: string }> =>
   new Promise((resolve, reject) => {
     const outgoing = request(url, {
       method,
       agent: false,
+      signal,
       // The authority is checked by hand below: names and dates do not count, the key does.
       rejectUnauthorized: false,
       headers: body === undefined ? {} : { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) },
@@ -98,7 +103,7 @@ const call = ({ url, method, body, ca }: Call, clock: JoinDeps['clock']): Promis
   })
 
 const fetchAuthority = async (server: URL, pin: string, deps: JoinDeps): Promise<string> => {
-  const { status, text } = await call({ url: new URL('/heliopause.io/v1/ca', server), method: 'GET' }, deps.clock)
+  const { status, text } = await call({ url: new URL('/heliopause.io/v1/ca', server), method: 'GET' }, deps)
   if (status !== 200) throw refused(`join: ${server.origin} answered ${status} for its authority`, 'is this a Heliopause server?')
   const found = ((): string => {
     try {
@@ -136,7 +141,7 @@ export const join = async (asked: JoinRequest, deps: JoinDeps): Promise<DeviceId
       csr: pending.requestPem,
       ...(asked.labels ? { labels: asked.labels } : {}),
     })
-    const { status, text } = await call({ url: new URL('/heliopause.io/v1/join', server), method: 'POST', body, ca }, deps.clock)
+    const { status, text } = await call({ url: new URL('/heliopause.io/v1/join', server), method: 'POST', body, ca }, deps)
     const answer = parseAnswer(text)
     if (status < 200 || status > 299)
       throw refused(

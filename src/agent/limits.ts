@@ -15,6 +15,9 @@ export const JOIN_TIMEOUT_MS = 20_000
 /** A join answer above this is refused. */
 export const JOIN_BYTES_MAX = 256 * 1024
 
+/** Between readiness probes of a container that was never ready; never longer than its period. */
+export const EAGER_READINESS: BackoffPolicy = { baseMs: 200, capMs: 10_000 }
+
 /** Grace when nobody says otherwise (Kubernetes' default), also for containers whose pod is known no more. */
 export const GRACE_SECONDS_DEFAULT = 30
 /** After a preStop hook that used up the grace a container still gets this long between SIGTERM and SIGKILL. As kubelet. */

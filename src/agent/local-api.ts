@@ -1,6 +1,6 @@
 // The device's local API: HTTP on the Unix socket DIR/agent.sock. GET /v1/status → DeviceStatus; GET /v1/pods → {items: DevicePod[]};
 // GET /v1/images → {items: DeviceImage[]}; GET /v1/logs?namespace&pod&container&follow&previous&timestamps&tail&sinceSeconds&limitBytes →
-// text; POST /v1/images/refresh → {items: DeviceImage[]}. Failures: LocalError. The socket file's mode (0600) says who may ask.
+// text; POST /v1/images/refresh → {items: DeviceImage[]}; POST /v1/sync (dial now) and /v1/resume (end a conflict) → DeviceStatus. Failures: LocalError. The socket file's mode (0600) says who may ask.
 
 import { chmodSync, rmSync } from 'node:fs'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
@@ -28,6 +28,10 @@ export interface LocalApiDeps {
   readonly pods: () => readonly DevicePod[]
   readonly images: () => readonly DeviceImage[]
   readonly refreshImages: () => void
+  /** Dials now. */
+  readonly sync: () => void
+  /** Accepts a server restored from a backup, whose older content waits for a decision. */
+  readonly resume: () => void
   /** Rejects with ApiError before the first write, or ends quietly. */
   readonly logs: (asked: LocalLogs, write: (bytes: Uint8Array) => Promise<void>, signal: AbortSignal) => Promise<void>
 }
@@ -95,6 +99,12 @@ const route = async (deps: LocalApiDeps, request: IncomingMessage, response: Ser
     case 'POST /v1/images/refresh':
       deps.refreshImages()
       return answer(response, 200, { items: deps.images() })
+    case 'POST /v1/sync':
+      deps.sync()
+      return answer(response, 200, deps.status())
+    case 'POST /v1/resume':
+      deps.resume()
+      return answer(response, 200, deps.status())
     case 'GET /v1/images':
       return answer(response, 200, { items: deps.images() })
     case 'GET /v1/logs':

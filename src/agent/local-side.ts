@@ -123,6 +123,8 @@ export const openLocalSide = async (deps: LocalSideDeps): Promise<LocalSide> => 
     pods: () => devicePods(state),
     images,
     refreshImages: deps.imagesChanged,
+    sync: () => deps.contact()?.link?.sync(),
+    resume: () => deps.contact()?.link?.resume(),
     logs: async (asked, write, signal) => logs(asked, asked.options, write, signal),
   }).catch((error: unknown) => {
     log.error('local API is not available', {

@@ -75,64 +75,87 @@ const changeIn = (dir: string, target: LogTarget, signal: AbortSignal): { readon
   }
 }
 
+type Take = (chunk: Buffer) => Promise<boolean>
+
+/** Everything from a place to the end of the file as it is now; how far it came, and whether more is wanted. */
+const readOn = async (handle: FileHandle, from: number, take: Take): Promise<{ at: number; more: boolean }> => {
+  let at = from
+  for (;;) {
+    const chunk = Buffer.alloc(LOG_CHUNK_BYTES)
+    const { bytesRead } = await handle.read(chunk, 0, chunk.length, at)
+    if (bytesRead === 0) return { at, more: true }
+    at += bytesRead
+    if (!(await take(chunk.subarray(0, bytesRead)))) return { at, more: false }
+  }
+}
+
+/** True when the path names another file than the one held: it was rotated. */
+const wasRotated = async (file: string, handle: FileHandle): Promise<boolean> => {
+  try {
+    const [now, held] = await Promise.all([stat(file), handle.stat()])
+    return now.ino !== held.ino
+  } catch (error) {
+    if (isMissing(error)) return false
+    throw error
+  }
+}
+
+/** Goes on where reading came to, over rotations, until the container has ended and everything was read. Owns `handle`. */
+const follow = async (
+  handle: FileHandle,
+  file: string,
+  from: number,
+  target: LogTarget,
+  take: Take,
+  signal: AbortSignal,
+): Promise<void> => {
+  let [current, at] = [handle, from]
+  try {
+    for (;;) {
+      const change = changeIn(dirname(file), target, signal)
+      try {
+        // The order matters: the watch is armed first, whether it still runs is asked before the last read.
+        const ended = !target.isRunning()
+        const read = await readOn(current, at, take)
+        at = read.at
+        if (!read.more || signal.aborted) return
+        if (await wasRotated(file, current)) {
+          const next = await openIfThere(file)
+          if (next) {
+            await current.close()
+            ;[current, at] = [next, 0]
+            continue
+          }
+        }
+        if (ended) return
+        await change.seen
+      } finally {
+        change.cancel()
+      }
+    }
+  } finally {
+    await current.close()
+  }
+}
+
+const readFiles = async (target: LogTarget, options: LogOptions, attempt: number, take: Take, signal: AbortSignal): Promise<void> => {
+  const files = filesOf(target.dir, attempt)
+  const place = options.tailLines === undefined ? undefined : safeTail(files, options.tailLines)
+  for (const file of files.slice(place ? files.indexOf(place.file) : 0)) {
+    const handle = await openIfThere(file)
+    if (!handle) continue
+    const from = file === place?.file ? place.offset : 0
+    if (options.follow && !options.previous && file === files[files.length - 1]) return follow(handle, file, from, target, take, signal)
+    try {
+      if (!(await readOn(handle, from, take)).more) return
+    } finally {
+      await handle.close()
+    }
+  }
+}
+
 export const createLogReader = (nowWallMs: () => number): LogReader => {
   const open = { count: 0 }
-
-  /** Everything from a place to the end of the file it opened; returns how far it came. */
-  const readOn = async (
-    handle: FileHandle,
-    from: number,
-    take: (chunk: Buffer) => Promise<boolean>,
-  ): Promise<{ at: number; more: boolean }> => {
-    let at = from
-    for (;;) {
-      const chunk = Buffer.alloc(LOG_CHUNK_BYTES)
-      const { bytesRead } = await handle.read(chunk, 0, chunk.length, at)
-      if (bytesRead === 0) return { at, more: true }
-      at += bytesRead
-      if (!(await take(chunk.subarray(0, bytesRead)))) return { at, more: false }
-    }
-  }
-  const follow = async (
-    handle: FileHandle,
-    file: string,
-    from: number,
-    target: LogTarget,
-    take: (chunk: Buffer) => Promise<boolean>,
-    signal: AbortSignal,
-  ): Promise<void> => {
-    let [current, at] = [handle, from]
-    try {
-      for (;;) {
-        const change = changeIn(dirname(file), target, signal)
-        try {
-          // The order matters: whether it still runs is asked before the last read, the watch is armed before both.
-          const ended = !target.isRunning()
-          const read = await readOn(current, at, take)
-          at = read.at
-          if (!read.more || signal.aborted) return
-          const [now, held] = await Promise.all([
-            stat(file).catch((error: unknown) => (isMissing(error) ? undefined : Promise.reject(error))),
-            current.stat(),
-          ])
-          if (now && now.ino !== held.ino) {
-            const next = await openIfThere(file)
-            if (next) {
-              if (current !== handle) await current.close()
-              ;[current, at] = [next, 0]
-              continue
-            }
-          }
-          if (ended) return
-          await change.seen
-        } finally {
-          change.cancel()
-        }
-      }
-    } finally {
-      if (current !== handle) await current.close()
-    }
-  }
   return {
     async read(target, options, write, signal) {
       const attempt = attemptOf(target, options)
@@ -140,7 +163,6 @@ export const createLogReader = (nowWallMs: () => number): LogReader => {
         throw new ApiError('TooManyRequests', `read logs: ${LOG_STREAMS_MAX} streams are open already`, { hint: 'try again later' })
       open.count++
       try {
-        const files = filesOf(target.dir, attempt)
         const splitter = createSplitter()
         const printer = createPrinter(options, nowWallMs())
         const take = async (chunk: Buffer): Promise<boolean> => {
@@ -148,20 +170,7 @@ export const createLogReader = (nowWallMs: () => number): LogReader => {
           if (text.length > 0) await write(text)
           return printer.more && !signal.aborted
         }
-        const place: Place | undefined = options.tailLines === undefined ? undefined : safeTail(files, options.tailLines)
-        const from = place ? files.indexOf(place.file) : 0
-        for (const file of files.slice(from)) {
-          const handle = await openIfThere(file)
-          if (!handle) continue
-          try {
-            const read = await readOn(handle, file === place?.file ? place.offset : 0, take)
-            if (!read.more) return
-            if (options.follow && !options.previous && file === files[files.length - 1])
-              return await follow(handle, file, read.at, target, take, signal)
-          } finally {
-            await handle.close()
-          }
-        }
+        await readFiles(target, options, attempt, take, signal)
       } finally {
         open.count--
       }

@@ -147,6 +147,8 @@ const takeDocument = (state: DeviceState, document: Document, outputs: Outputs):
     record.startedWallMs ??= outputs.now.wallMs
     record.activeSinceAtMs = outputs.now.monoMs - Math.max(0, outputs.now.wallMs - record.startedWallMs)
   }
+  // What was remembered has become records.
+  state.memories = new Map()
   for (const record of state.pods.values()) if (!desired.has(record.uid)) record.desired = false
   configureNetwork(state, outputs)
   return allUids(state)

@@ -57,7 +57,7 @@ interface Loaded {
   readonly pods: Rows
 }
 
-const COPIED = ['identity', 'held'] as const
+type Copied = 'identity' | 'held'
 
 const load = async (file: string): Promise<Loaded> => {
   const database = await openDatabase(file)
@@ -103,18 +103,13 @@ const WRITE_PODS = `INSERT INTO pod (uid, value) SELECT value->>0, value->>1 FRO
   ON CONFLICT (uid) DO UPDATE SET value = excluded.value`
 const DELETE_PODS = 'DELETE FROM pod WHERE uid IN (SELECT value->>0 FROM json_each(?1) WHERE value->>1 IS NULL)'
 
-/** Opens the memory, repairing what it must. Rejects only when the folder cannot be written at all. */
-export const openMemory = async (deps: MemoryDeps): Promise<AgentMemory> => {
-  const { dir, files, log } = deps
-  mkdirSync(dir, { recursive: true, mode: 0o700 })
-  const file = `${dir}/agent.db`
-  const copyOf = (key: string): string => `${dir}/agent.copy/${key}.json`
-  const warnings: string[] = []
-  const warn = (message: string, error?: unknown): void => {
-    warnings.push(message)
-    log.error(message, error === undefined ? {} : { error: messageOf(error) })
-  }
-  const loaded = await load(file).catch(async (error: unknown) => {
+type Warn = (message: string, error?: unknown) => void
+
+/** The database, or an empty one in the place of a damaged one. */
+const openSound = async (file: string, warn: Warn): Promise<Loaded> => {
+  try {
+    return await load(file)
+  } catch (error) {
     if (isBusy(error))
       throw new ApiError('Conflict', `open ${file}: another agent uses this folder`, {
         cause: error,
@@ -124,27 +119,77 @@ export const openMemory = async (deps: MemoryDeps): Promise<AgentMemory> => {
     setAside(file)
     warn(`the device's database was damaged and is kept as agent.db.damaged`, error)
     return load(file)
-  })
-  const { database, facts, pods } = loaded
+  }
+}
+
+const writePods = async ({ database, pods }: Loaded, changes: ReadonlyMap<string, PodMemory | null>): Promise<void> => {
+  const rows = [...changes].map(([uid, memory]) => [uid, memory === null ? null : JSON.stringify(memory)] as const)
+  const news = rows.filter(([uid, text]) => (text === null ? pods.has(uid) : pods.get(uid) !== text))
+  if (news.length === 0) return
+  const batch = JSON.stringify(news)
+  await database.exec('BEGIN')
+  try {
+    await database.run(WRITE_PODS, [batch])
+    await database.run(DELETE_PODS, [batch])
+    await database.exec('COMMIT')
+  } catch (error) {
+    await database.exec('ROLLBACK')
+    throw error
+  }
+  for (const [uid, text] of news) {
+    if (text === null) pods.delete(uid)
+    else pods.set(uid, text)
+  }
+}
+
+const soundPods = (pods: Rows): ReadonlyMap<string, PodMemory> => {
+  const memories = new Map<string, PodMemory>()
+  for (const [uid, text] of pods) {
+    const memory = parse(text)
+    if (isPodMemory(memory)) memories.set(uid, memory)
+  }
+  return memories
+}
+
+/** Writes one after the other; a failed one does not stop the next. */
+const createTurn = (): (<T>(work: () => Promise<T>) => Promise<T>) => {
   const last = { writing: Promise.resolve() as Promise<unknown> }
-  /** Writes go one after the other; a failed one does not stop the next. */
-  const queued = <T>(work: () => Promise<T>): Promise<T> => {
+  return work => {
     const mine = last.writing.then(work, work)
     last.writing = mine
     return mine
   }
+}
+
+/** Opens the memory, repairing what it must. Rejects only when the folder cannot be used at all. */
+export const openMemory = async (deps: MemoryDeps): Promise<AgentMemory> => {
+  const { dir, files, log } = deps
+  mkdirSync(dir, { recursive: true, mode: 0o700 })
+  const warnings: string[] = []
+  const warn: Warn = (message, error) => {
+    warnings.push(message)
+    log.error(message, error === undefined ? {} : { error: messageOf(error) })
+  }
+  const loaded = await openSound(`${dir}/agent.db`, warn)
+  const { database, facts, pods } = loaded
+  const copyOf = (key: Copied): string => `${dir}/agent.copy/${key}.json`
   const writeFact = async (key: string, value: unknown): Promise<void> => {
     const text = JSON.stringify(value)
     if (facts.get(key) === text) return
     await database.run(WRITE_FACT, [key, text])
     facts.set(key, text)
   }
-  const writeBoth = async (key: (typeof COPIED)[number], value: unknown): Promise<void> => {
+  const writeBoth = async (key: Copied, value: unknown): Promise<void> => {
     await writeFact(key, value)
-    files.write(copyOf(key), JSON.stringify(value), 0o600)
+    try {
+      files.write(copyOf(key), JSON.stringify(value), 0o600)
+    } catch (error) {
+      // The database has it; an older copy is better than a refused document.
+      log.error('the copy of the device state could not be written', { error: messageOf(error) })
+    }
   }
   /** The database first, its copy where that has nothing usable. */
-  const recall = async <T>(key: (typeof COPIED)[number], isSound: (value: unknown) => value is T): Promise<T | undefined> => {
+  const recall = async <T>(key: Copied, isSound: (value: unknown) => value is T): Promise<T | undefined> => {
     const own = parse(facts.get(key))
     if (isSound(own)) return own
     const copy = parse(files.read(copyOf(key), COPY_BYTES_MAX))
@@ -154,11 +199,7 @@ export const openMemory = async (deps: MemoryDeps): Promise<AgentMemory> => {
     return copy
   }
   const state = { held: await recall('held', isHeld), identity: await recall('identity', isIdentity) }
-  const memories = new Map<string, PodMemory>()
-  for (const [uid, text] of pods) {
-    const memory = parse(text)
-    if (isPodMemory(memory)) memories.set(uid, memory)
-  }
+  const inTurn = createTurn()
   return {
     warnings,
     get held() {
@@ -167,42 +208,23 @@ export const openMemory = async (deps: MemoryDeps): Promise<AgentMemory> => {
     get identity() {
       return state.identity
     },
-    pods: memories,
+    pods: soundPods(pods),
     link: {
       load: () => state.held,
       save: (head, document) =>
-        queued(async () => {
+        inTurn(async () => {
           await writeBoth('held', { head, document })
           state.held = { head, document }
         }),
     },
     saveIdentity: identity =>
-      queued(async () => {
+      inTurn(async () => {
         await writeBoth('identity', identity)
         state.identity = identity
       }),
-    savePods: changes =>
-      queued(async () => {
-        const rows = [...changes].map(([uid, memory]) => [uid, memory === null ? null : JSON.stringify(memory)] as const)
-        const news = rows.filter(([uid, text]) => (text === null ? pods.has(uid) : pods.get(uid) !== text))
-        if (news.length === 0) return
-        const batch = JSON.stringify(news)
-        await database.exec('BEGIN')
-        try {
-          await database.run(WRITE_PODS, [batch])
-          await database.run(DELETE_PODS, [batch])
-          await database.exec('COMMIT')
-        } catch (error) {
-          await database.exec('ROLLBACK')
-          throw error
-        }
-        for (const [uid, text] of news) {
-          if (text === null) pods.delete(uid)
-          else pods.set(uid, text)
-        }
-      }),
+    savePods: changes => inTurn(() => writePods(loaded, changes)),
     fact: key => parse(facts.get(`fact/${key}`)),
-    saveFact: (key, value) => queued(() => writeFact(`fact/${key}`, value)),
-    close: () => queued(() => database.close()),
+    saveFact: (key, value) => inTurn(() => writeFact(`fact/${key}`, value)),
+    close: () => inTurn(() => database.close()),
   }
 }

@@ -1,6 +1,8 @@
 // When a container is probed and what the answers mean. Pure. Source: k8s core/v1 Probe; kubelet's prober worker.
 
+import { backoffMs } from '../base/backoff.ts'
 import type { Container, Probe } from '../kinds/pod.ts'
+import { EAGER_READINESS } from './limits.ts'
 import type { ContainerRecord } from './pod-record.ts'
 
 export type ProbeKind = 'startup' | 'readiness' | 'liveness'
@@ -12,6 +14,8 @@ export interface ProbeRecord {
   failures: number
   /** The threshold was reached. */
   result: 'unknown' | 'success' | 'failure'
+  /** It has succeeded once. */
+  succeeded: boolean
   message: string
 }
 
@@ -29,7 +33,7 @@ export const startProbes = (container: Container, record: ContainerRecord, since
     const probe = probeOf(container, kind)
     if (!probe) continue
     const nextAtMs = sinceAtMs + (probe.initialDelaySeconds ?? 0) * 1000
-    record.probes[kind] = { nextAtMs, inFlight: false, successes: 0, failures: 0, result: 'unknown', message: '' }
+    record.probes[kind] = { nextAtMs, inFlight: false, successes: 0, failures: 0, result: 'unknown', succeeded: carried, message: '' }
   }
   record.started = carried ? record.started : container.startupProbe === undefined
   record.ready = carried ? record.ready : container.readinessProbe === undefined && record.started
@@ -66,10 +70,13 @@ export const takeAnswer = (
   const probe = record.probes[kind]
   if (!spec || !probe) return
   probe.inFlight = false
-  probe.nextAtMs = monoMs + periodMs(spec)
   probe.successes = answer.ok ? probe.successes + 1 : 0
   probe.failures = answer.ok ? 0 : probe.failures + 1
   probe.message = answer.message
+  // A container that was never ready yet is looked at more often: it costs little, and nobody waits a whole period for a quick start.
+  const isEager = kind === 'readiness' && !probe.succeeded && !answer.ok
+  probe.succeeded ||= answer.ok
+  probe.nextAtMs = monoMs + (isEager ? Math.min(periodMs(spec), backoffMs(EAGER_READINESS, probe.failures - 1)) : periodMs(spec))
   if (probe.successes >= (spec.successThreshold || 1)) probe.result = 'success'
   else if (probe.failures >= (spec.failureThreshold || 3)) probe.result = 'failure'
   if (kind === 'startup' && probe.result === 'success') {
