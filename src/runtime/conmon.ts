@@ -2,9 +2,9 @@
 // Source: conmon(8), its sync and start pipes; runtime facts, "Surviving the agent".
 
 import { spawn } from 'node:child_process'
-import { closeSync, openSync, readFileSync, writeFileSync } from 'node:fs'
+import { closeSync, mkdirSync, openSync, readFileSync, writeFileSync } from 'node:fs'
 import { open } from 'node:fs/promises'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import type { Clock } from '../base/clock.ts'
 import { messageOf } from '../base/errors.ts'
 import { isObject } from '../base/json.ts'
@@ -90,7 +90,11 @@ export const createMonitored = (clock: Clock, start: MonitorStart): Promise<numb
     sync.on('end', () => finish(text.includes('\n') ? answer : () => fail('the monitor ended without an answer')))
     // It waits for this byte, so whatever it starts is born in the right place.
     try {
-      for (const file of child.pid === undefined ? [] : start.groups) writeFileSync(file, `${child.pid}`)
+      for (const file of child.pid === undefined ? [] : start.groups) {
+        // Another agent's uninstall may have removed the group they share.
+        mkdirSync(dirname(file), { recursive: true })
+        writeFileSync(file, `${child.pid}`)
+      }
     } catch (error) {
       child.kill('SIGKILL')
       finish(() => fail(messageOf(error)))

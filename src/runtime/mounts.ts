@@ -6,6 +6,7 @@ import { release } from 'node:os'
 import { join } from 'node:path'
 import type { Exec, ExecResult } from '../base/exec.ts'
 import { COMMAND_TIMEOUT_MS, ERROR_TEXT_MAX, OVERLAY_LAYERS_MAX, REMOVE_RETRIES, REMOVE_RETRY_MS } from './limits.ts'
+import { exists } from './record.ts'
 
 /** Runs a program that must succeed. */
 export const must = async (exec: Exec, what: string, command: string, args: readonly string[], cwd?: string): Promise<ExecResult> => {
@@ -60,6 +61,13 @@ export const mountOverlay = async (exec: Exec, dir: string, layers: readonly str
   await Promise.all(layers.map((layer, i) => symlink(layer, join(links, i.toString(36)))))
   const lower = (layers.length === 0 ? ['l/0'] : layers.map((_, i) => `l/${i.toString(36)}`).reverse()).join(':')
   const options = `lowerdir=${lower},upperdir=upper,workdir=work${hasVolatile() ? ',volatile' : ''}`
-  await must(exec, 'mount image', 'mount', ['-t', 'overlay', '-o', options, 'overlay', rootfs], dir)
+  try {
+    await must(exec, 'mount image', 'mount', ['-t', 'overlay', '-o', options, 'overlay', rootfs], dir)
+  } catch (error) {
+    // The kernel says only that something is not there.
+    for (const layer of layers)
+      if (!(await exists(layer))) throw new Error(`mount image: layer ${layer} is missing: import the image again`, { cause: error })
+    throw error
+  }
   return rootfs
 }

@@ -12,7 +12,7 @@ import { environment, limitFiles, type ProcessFacts, type ResolvedMount, supervi
 import { type LogPump, openLogPump } from './process-log.ts'
 import { commandLine, isAlive, parseStat, signal } from './process-table.ts'
 import { type ContainerRecord, readRecord, readText, recordPath, writeRecord } from './record.ts'
-import { hasProgram, makeMountPoint } from './root-path.ts'
+import { hasProgram, makeMountPoint, resolveInRoot } from './root-path.ts'
 import type { ContainerExit, ContainerSpec, RuntimeDeps } from './runtime.ts'
 
 export interface ProcessPlace extends RuntimeDeps {
@@ -63,7 +63,8 @@ const makeRoot = async (place: ProcessPlace, dir: string, spec: ContainerSpec): 
     place.log.info('image is copied because it cannot be mounted', { error: messageOf(error) })
     await copyLayers(rootfs, spec.layers)
   }
-  await Promise.all(['proc', 'dev', 'sys'].map(name => mkdir(join(rootfs, name), { recursive: true })))
+  const folders = [...['proc', 'dev', 'sys'].map(name => join(rootfs, name)), await resolveInRoot(rootfs, spec.cwd)]
+  await Promise.all(folders.map(path => mkdir(path, { recursive: true })))
   const mounts: ResolvedMount[] = []
   for (const mount of [...spec.mounts].sort((a, b) => (a.destination < b.destination ? -1 : 1)))
     mounts.push({ ...mount, target: await makeMountPoint(rootfs, mount.destination, mount.type === 'tmpfs' ? undefined : mount.source) })
@@ -98,6 +99,8 @@ const requireProgram = async (spec: ContainerSpec, rootfs: string | undefined): 
   const path = environment(spec.env)['PATH'] ?? '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
   if (!(await hasProgram(rootfs ?? '/', command, spec.cwd || '/', path)))
     throw new Error(`start container: ${JSON.stringify(command)}: no such program`)
+  if (rootfs !== undefined && spec.cwd !== '' && spec.cwd !== '/' && !(await hasProgram(rootfs, '/bin/sh', '/', '')))
+    throw new Error(`start container: process runtime: the image needs /bin/sh to start in ${spec.cwd}`)
 }
 
 /** Starts the supervisor and settles with proc's stat line of the process, once its root is ready. */

@@ -194,6 +194,13 @@ t.test('crun containers', { skip: why ?? false }, async t => {
     await runtime.removeSandbox(uid)
   })
 
+  await t.test('an image whose layer is gone is refused by name', async t => {
+    await t.rejects(
+      runtime.startContainer(spec({ name: 'gone', layers: [layer, join(dir, 'gone')], args: busyboxPrograms.runs })),
+      /layer .*gone is missing/,
+    )
+  })
+
   await t.test('an image of very many layers mounts', async t => {
     const info = await runToEnd(
       runtime,
