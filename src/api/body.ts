@@ -1,10 +1,11 @@
-// Bytes of a request body to a JSON value: JSON or YAML 1.1 (as kubectl reads it), bounded in depth, duplicate keys found.
+// Bytes of a request body to a JSON value: JSON, YAML 1.1 (as kubectl reads it) or protobuf; bounded in depth, duplicate keys found.
 
 import { parse as parseYaml, type Tags } from 'yaml'
 import { messageOf } from '../base/errors.ts'
 import { jsonDepthWithin } from '../base/json.ts'
 import { duplicateKeys } from './duplicate-key.ts'
 import { BODY_DEPTH_MAX, YAML_ALIASES_MAX } from './limits.ts'
+import { type DefinitionFinder, decodeProtobuf } from './protobuf.ts'
 import { badRequest, unsupportedMediaType } from './refusal.ts'
 
 export interface Body {
@@ -17,7 +18,8 @@ export interface Body {
 
 const JSON_TYPES = new Set(['', 'application/json', 'text/json', '*/*'])
 const YAML_TYPES = new Set(['application/yaml', 'application/x-yaml', 'text/yaml'])
-export const ACCEPTED_TYPES = ['application/json', 'application/yaml'] as const
+const PROTOBUF_TYPE = 'application/vnd.kubernetes.protobuf'
+export const ACCEPTED_TYPES = ['application/json', 'application/yaml', PROTOBUF_TYPE] as const
 
 /** Lower-case media type without parameters. */
 export const mediaType = (header: string | undefined): string => (header ?? '').split(';')[0]!.trim().toLowerCase()
@@ -77,13 +79,17 @@ export interface ReadOptions {
   readonly findDuplicates: boolean
   /** Further media types that carry JSON here, for example those of patches. */
   readonly jsonTypes?: readonly string[]
+  /** Given where protobuf is taken too. */
+  readonly definitionOf?: DefinitionFinder
 }
 
-/** Parses a body; 415 for media types other than JSON and YAML (protobuf too), 400 for text that does not parse. */
+/** Parses a body; 415 for media types nobody reads here, 400 for text that does not parse. */
 export const readBody = (bytes: Buffer, options: ReadOptions): Body => {
   const type = mediaType(options.contentType)
   if (YAML_TYPES.has(type)) return readYaml(bytes.toString(), bytes, options.kind)
   if (JSON_TYPES.has(type) || options.jsonTypes?.includes(type))
     return readJson(bytes.toString(), bytes, options.kind, options.findDuplicates)
+  if (type === PROTOBUF_TYPE && options.definitionOf)
+    return { value: decodeProtobuf(bytes, options.definitionOf), text: '', duplicates: [] }
   throw unsupportedMediaType(options.jsonTypes ?? ACCEPTED_TYPES)
 }

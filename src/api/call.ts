@@ -7,12 +7,14 @@ import { type Body, readBody } from './body.ts'
 import type { ApiRequest } from './message.ts'
 import type { ResourcePath } from './path.ts'
 import type { Presentation } from './present.ts'
+import type { DefinitionFinder } from './protobuf.ts'
 import { includeObjectOf } from './table.ts'
 import type { LocalVerbs } from './verbs.ts'
 import type { WatchDeps } from './watch.ts'
 
 export interface ResourceDeps extends ApiDeps, WatchDeps {
   readonly verbs: LocalVerbs
+  readonly definitionOf: DefinitionFinder
   readonly negotiate: (accept: string | undefined) => Form
 }
 
@@ -33,8 +35,14 @@ export const presentationOf = ({ deps, request, query, warnings }: Call): Presen
   warnings,
 })
 
+/** Reads and parses the body, in any form this server takes. */
 export const readCallBody = async (call: Call, kind: string, findDuplicates: boolean): Promise<Body> =>
-  readBody(await call.request.body(), { contentType: call.request.headers['content-type'], kind, findDuplicates })
+  readBody(await call.request.body(), {
+    contentType: call.request.headers['content-type'],
+    kind,
+    findDuplicates,
+    definitionOf: call.deps.definitionOf,
+  })
 
 export const targetOf = ({ path: { kind, namespace, name, subresource } }: Call): Target =>
   subresource === '' ? { kind, namespace, name } : { kind, namespace, name, subresource: subresource as NonNullable<Target['subresource']> }

@@ -2,21 +2,25 @@
 // values, so tests and the link need no port.
 
 import { ApiError, toStatus } from '../base/errors.ts'
-import type { Kind } from '../kinds/kind.ts'
+import { apiVersionOf, type Kind } from '../kinds/kind.ts'
 import { createNegotiator } from './accept.ts'
 import type { ApiDeps } from './api.ts'
 import { authorizePath } from './authority.ts'
 import { type Bookmarks, createBookmarks } from './bookmarks.ts'
 import type { Call, ResourceDeps } from './call.ts'
+import type { Decodable } from './decode.ts'
 import { createDiscovery, type Discovery } from './discovery.ts'
 import { healthResponse, isHealthPath } from './health.ts'
 import { LOG_STREAMS_MAX, REQUESTS_MAX, URL_LENGTH_MAX, WARNING_LENGTH_MAX, WARNINGS_MAX, WATCHES_MAX } from './limits.ts'
 import { type ApiRequest, type ApiResponse, jsonResponse, type StreamBody } from './message.ts'
 import { createOpenApi, type OpenApi } from './open-api.ts'
 import { indexKinds, parseResourcePath, type ResourcePath, segmentsOf } from './path.ts'
+import type { DefinitionFinder } from './protobuf.ts'
+import { DELETE_OPTIONS } from './query.ts'
 import { methodNotAllowed, noResource, tooMany, unauthorized } from './refusal.ts'
 import { resourceResponse } from './resource.ts'
-import { bindResponse } from './subresource.ts'
+import { SCALE } from './scale.ts'
+import { BINDING, bindResponse, EVICTION } from './subresource.ts'
 import type { LocalVerbs } from './verbs.ts'
 
 /** A path beside Kubernetes' own: joining, metrics, the dashboard. */
@@ -157,11 +161,19 @@ const settle = (state: State, response: ApiResponse): ApiResponse => {
   return isWatch ? counted(state, response, 'watches', WATCHES_MAX) : counted(state, response, 'logs', LOG_STREAMS_MAX)
 }
 
+/** Bodies that are no kind of their own, by `apiVersion kind`. */
+const BODIES: readonly Decodable[] = [SCALE, BINDING, EVICTION]
+
+const definitionFinder = (kinds: readonly Kind[]): DefinitionFinder => {
+  const names = new Map([...kinds, ...BODIES].map(each => [`${apiVersionOf(each)} ${each.kind}`, each.definition]))
+  return (apiVersion, kind) => (kind === 'DeleteOptions' ? DELETE_OPTIONS.definition : names.get(`${apiVersion} ${kind}`))
+}
+
 /** The API over a store: `verbs` come from createVerbs with the same dependencies. */
 export const createApi = (deps: ApiDeps, verbs: LocalVerbs, routes: readonly ExtraRoute[] = []): Api => {
   const bookmarks: Bookmarks = createBookmarks(deps.clock, () => deps.store.revision)
   const state: State = {
-    deps: { ...deps, verbs, bookmarks, negotiate: createNegotiator() },
+    deps: { ...deps, verbs, bookmarks, negotiate: createNegotiator(), definitionOf: definitionFinder(deps.kinds) },
     kinds: indexKinds(deps.kinds),
     pods: deps.kinds.find(kind => kind.group === '' && kind.kind === 'Pod'),
     discovery: createDiscovery(deps.kinds),

@@ -49,7 +49,12 @@ export const booleanParam = (query: URLSearchParams, name: string): boolean => {
   return text !== null && text !== 'false' && text !== '0'
 }
 
-const DELETE_OPTIONS = { group: '', version: 'v1', kind: 'DeleteOptions', definition: 'io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions' }
+export const DELETE_OPTIONS = {
+  group: '',
+  version: 'v1',
+  kind: 'DeleteOptions',
+  definition: 'io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions',
+}
 
 /** DeleteOptions of the body; any group may name them, as upstream registers them everywhere. */
 const bodyOptions = (body: Body | undefined): Record<string, unknown> => {

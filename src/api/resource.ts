@@ -80,11 +80,12 @@ const patch = async (call: Call): Promise<ApiResponse> => {
   return presentObject(path.kind, written, how)
 }
 
+/** DeleteOptions are optional. */
 const readDeleteBody = async (call: Call): Promise<Body | undefined> => {
   const bytes = await call.request.body()
   return bytes.length === 0
     ? undefined
-    : readBody(bytes, { contentType: call.request.headers['content-type'], kind: 'DeleteOptions', findDuplicates: false })
+    : readCallBody({ ...call, request: { ...call.request, body: () => Promise.resolve(bytes) } }, 'DeleteOptions', false)
 }
 
 const remove = async (call: Call): Promise<ApiResponse> => {

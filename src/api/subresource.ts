@@ -13,8 +13,8 @@ import { type Bind, bindPod } from './pod-verbs.ts'
 import { deleteOptions, writeOptions } from './query.ts'
 import { badRequest, invalid, methodNotAllowed, noResource } from './refusal.ts'
 
-const BINDING: Decodable = { group: '', version: 'v1', kind: 'Binding', definition: 'io.k8s.api.core.v1.Binding' }
-const EVICTION: Decodable = { group: 'policy', version: 'v1', kind: 'Eviction', definition: 'io.k8s.api.policy.v1.Eviction' }
+export const BINDING: Decodable = { group: '', version: 'v1', kind: 'Binding', definition: 'io.k8s.api.core.v1.Binding' }
+export const EVICTION: Decodable = { group: 'policy', version: 'v1', kind: 'Eviction', definition: 'io.k8s.api.policy.v1.Eviction' }
 
 const CREATED = { kind: 'Status', apiVersion: 'v1', metadata: {}, status: 'Success', code: 201 } as const
 
