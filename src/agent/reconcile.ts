@@ -38,6 +38,7 @@ export const reconcile = (uid: string, outputs: Outputs): void => {
 const giveAddress = (record: PodRecord, state: DeviceState): void => {
   const { pod } = record
   const { podCIDR } = state.around ?? { podCIDR: '' }
+  if (record.address !== undefined && !holdsAddress(record)) record.address = undefined
   if (!pod || !record.desired || record.address !== undefined || record.terminal || podCIDR === '') return
   if (usesHostNetwork(pod, state.device) || pod.metadata.deletionTimestamp !== undefined) return
   const used = new Set<string>()
