@@ -85,9 +85,18 @@ export const offerHead = (s: DeviceState, head: Head): void => {
   else pursue(s, head, verdict.verdict === 'adopt')
 }
 
+/** The server learns what runs here as soon as it can hear it: a save may end between hello and welcome. */
+const tellApplied = (s: DeviceState): void => {
+  const head = s.held?.head
+  if (!head || s.phase.is !== 'open' || s.toldSig === head.sig) return
+  s.toldSig = head.sig
+  sendFrame(s, { t: 'applied', epoch: head.epoch, generation: head.generation })
+}
+
 /** What the server offers on a new connection, and what becomes of a download the last one left unfinished. */
 export const greetDesired = (s: DeviceState, head: Head | null): void => {
   s.desired.next = undefined
+  tellApplied(s)
   if (head) offerHead(s, head)
   else s.desired.download = undefined
   const { download } = s.desired
@@ -154,7 +163,7 @@ export const saved = (s: DeviceState): void => {
   const head = holdHead(s.held?.head, unsaved.head)
   s.held = { head, bytes: unsaved.bytes }
   s.out.push({ do: 'document', head, document: unsaved.document })
-  if (s.phase.is === 'open') sendFrame(s, { t: 'applied', epoch: head.epoch, generation: head.generation })
+  tellApplied(s)
   // A head that was in conflict with what ran before is judged against what runs now.
   if (conflict && conflict.head.sha256 !== head.sha256) offerHead(s, conflict.head)
   offerNext(s)

@@ -81,6 +81,7 @@ const start = (s: DeviceState, held: { readonly head: HeldHead; readonly documen
 const hello = (s: DeviceState): void => {
   s.phase = { is: 'greeting', untilMs: s.nowMs + GREETING_TIMEOUT_MS }
   const head = s.held?.head
+  s.toldSig = head?.sig
   sendFrame(s, {
     t: 'hello',
     v: 1,

@@ -88,6 +88,8 @@ export interface DeviceState {
   lastContactMs: number | undefined
   lastError: string | undefined
   held: Held | undefined
+  /** Signature of the head that this connection's server was told we hold. */
+  toldSig: string | undefined
   readonly desired: Desired
   readonly status: StatusOutbox
   readonly events: EventOutbox
@@ -110,6 +112,7 @@ export const newDeviceState = (deps: DeviceSessionDeps): DeviceState => ({
   lastContactMs: undefined,
   lastError: undefined,
   held: undefined,
+  toldSig: undefined,
   desired: newDesired(),
   status: newStatusOutbox(),
   events: newEventOutbox(),

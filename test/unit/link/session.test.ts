@@ -2,6 +2,7 @@ import fc from 'fast-check'
 import t from 'tap'
 import { RECONNECT_BASE_MS, SESSION_LONG_MS } from '../../../src/link/limits.ts'
 import { headText } from '../../../src/link/messages.ts'
+import { makePatch } from '../../../src/link/patch.ts'
 import {
   advance,
   change,
@@ -199,6 +200,20 @@ t.test('a document that was waiting for the disk when the server was restored do
   t.strictSame(values(w), { a: 'restored' })
 })
 
+t.test('a save that ends between hello and welcome is told after it', async t => {
+  const w = newWorld()
+  w.diskFull = true
+  change(w, 'a', 'one')
+  run(w, 100)
+  live(w)!.serverOpen = false
+  drain(w)
+  w.diskFull = false
+  advance(w, w.nowMs + 1000)
+  advance(w, w.nowMs + 1000)
+  run(w, 10_000)
+  t.strictSame(w.record.held?.generation, w.disk?.head.generation)
+})
+
 t.test('a restored server with the same content, or with newer content, is simply followed', async t => {
   const w = newWorld()
   change(w, 'a', 'one')
@@ -282,6 +297,66 @@ t.test('a large document comes in windows and goes on where the last connection 
   const whole = (w.disk?.head.size ?? 0) * (4 / 3) * 0.6
   t.ok(w.bytes.down - mark < whole, `${w.bytes.down - mark} bytes after the last break, not the whole`)
   t.ok(fetched > 0)
+})
+
+t.test('a report still being taken when its connection broke does not outlast the newer value', async t => {
+  const w = newWorld()
+  report(w, 'pod/a', 1)
+  run(w, 1000)
+  report(w, 'pod/a', 2)
+  advance(w, w.nowMs + 100)
+  const old = live(w)!
+  deliver(w, old, 'up')
+  t.equal(w.callbacks.length, 1)
+  old.serverOpen = old.deviceOpen = false
+  put(w, { in: 'closed', conn: w.device.conn, reason: 'cut' })
+  report(w, 'pod/a', 1)
+  while (!live(w)) advance(w, w.nowMs + 60_000)
+  deliver(w, live(w)!, 'up')
+  run(w, 10_000)
+  t.strictSame(seen(w), { 'pod/a': '1' })
+})
+
+t.test('a document that is not the one signed is fetched whole once more, then refused; nothing of it is acted on', async t => {
+  const w = newWorld()
+  change(w, 'a', 'one')
+  run(w, 1000)
+  change(w, 'a', 'two')
+  const wire = live(w)!
+  const forged = codec.toBase64(makePatch(codec, codec.encode(JSON.stringify(documentOf({ a: 'bad' }))), undefined))
+  for (let i = 0; i < 40 && w.refused.length === 0; i++) {
+    deliver(w, wire, 'up')
+    const [text] = wire.down
+    if (text?.startsWith('{"t":"document"')) {
+      const piece = {
+        ...(JSON.parse(text) as { sha256: string }),
+        base: '',
+        offset: 0,
+        size: Buffer.from(forged, 'base64').length,
+        data: forged,
+      }
+      wire.down[0] = JSON.stringify(piece)
+    }
+    deliver(w, wire, 'down')
+  }
+  t.strictSame(w.refused, ['invalid'])
+  t.strictSame([values(w), w.applied.length], [{ a: 'one' }, 1])
+  wire.serverOpen = false
+  run(w, 60_000)
+  t.strictSame(values(w), { a: 'two' })
+})
+
+t.test('what an old connection still says is not heard', async t => {
+  const w = newWorld()
+  run(w, 1000)
+  live(w)!.serverOpen = false
+  run(w, 60_000)
+  const present = live(w)
+  t.equal(w.device.conn, 2)
+  put(w, { in: 'frame', conn: 1, text: 'not a frame' })
+  put(w, { in: 'closed', conn: 1, reason: 'late news' })
+  put(w, { in: 'dialFailed', conn: 1, reason: 'late news' })
+  t.equal(live(w), present)
 })
 
 t.test('a half-open connection is noticed by both sides and replaced', async t => {
