@@ -41,12 +41,20 @@ export interface DevicePod {
 
 export const socketOf = (context: Pick<VerbContext, 'dataDir'>): string => join(context.dataDir, 'agent.sock')
 
+/** Bytes of a Unix socket's address on Linux. */
+const SOCKET_PATH_BYTES_MAX = 107
+
 const failureOf = (path: string, cause: unknown): Failure => {
   const { code } = cause as NodeJS.ErrnoException
   if (code === 'ENOENT' || code === 'ECONNREFUSED')
     return new Failure(`ask the agent at ${path}: no agent is running there`, {
       cause,
       hint: 'start it: helio agent --data-dir DIR; or give --data-dir',
+    })
+  if (Buffer.byteLength(path) > SOCKET_PATH_BYTES_MAX)
+    return new Failure(`ask the agent at ${path}: the path is longer than ${SOCKET_PATH_BYTES_MAX} bytes`, {
+      cause,
+      hint: 'use a data directory with a shorter path',
     })
   if (code === 'EACCES')
     return new Failure(`ask the agent at ${path}: permission denied`, { cause, hint: 'run as root, or as the user the agent runs as' })

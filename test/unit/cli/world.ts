@@ -2,11 +2,9 @@
 // authority, and a way to run helio's verbs against it with strings for streams.
 
 import { mkdirSync, writeFileSync } from 'node:fs'
-import { createServer, type Server } from 'node:https'
-import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { PassThrough, Readable } from 'node:stream'
-import { type Api, type ApiDeps, createApi, createVerbs, type LocalVerbs, type Sink } from '../../../src/api/api.ts'
+import { type ApiDeps, createApi, createVerbs, type LocalVerbs, listen } from '../../../src/api/api.ts'
 import { silentLog } from '../../../src/base/log.ts'
 import { seededRandom } from '../../../src/base/random.ts'
 import { type CliDeps, type CliImage, runCli } from '../../../src/cli/cli.ts'
@@ -81,44 +79,6 @@ export interface World {
   close(): Promise<void>
 }
 
-const serve = (api: Api, keys: { caPem: string; certPem: string; keyPem: string }): Server =>
-  createServer(
-    { ca: keys.caPem, cert: keys.certPem, key: keys.keyPem, requestCert: true, rejectUnauthorized: false },
-    (request, response) => {
-      const abort = new AbortController()
-      response.on('close', () => abort.abort())
-      const body = async (): Promise<Buffer> => {
-        const chunks: Buffer[] = []
-        for await (const chunk of request) chunks.push(chunk as Buffer)
-        return Buffer.concat(chunks)
-      }
-      const identity = 'authorized' in request.socket && request.socket.authorized ? ADMIN : undefined
-      const answer = async (): Promise<void> => {
-        const {
-          status,
-          headers,
-          body: content,
-        } = await api.handle({ method: request.method ?? '', url: request.url ?? '', headers: request.headers, identity, body })
-        response.writeHead(status, headers as Record<string, string>)
-        if (typeof content !== 'function') {
-          for (const part of Array.isArray(content) ? content : [content]) response.write(part)
-          response.end()
-          return
-        }
-        const sink: Sink = {
-          write: data => void response.write(data),
-          pendingBytes: () => response.writableLength,
-          drained: () => new Promise(resolve => response.once('drain', resolve)),
-          signal: abort.signal,
-        }
-        response.flushHeaders()
-        await content(sink)
-        response.end()
-      }
-      answer().catch((error: Error) => response.destroy(error))
-    },
-  )
-
 const kubeconfig = (url: string, caPem: string, client: { certPem: string; keyPem: string }): string => {
   const base64 = (text: string): string => Buffer.from(text).toString('base64')
   return `apiVersion: v1
@@ -141,7 +101,14 @@ export const openWorld = async (dir: string, podLogs: ApiDeps['podLogs'] = async
   const nowMs = systemClock.now()
   const authority = systemPki.createAuthority('test', nowMs - DAY_MS, nowMs + DAY_MS)
   const issue = (commonName: string, usage: 'server' | 'client', altNames: string[]) =>
-    systemPki.issue(authority, { commonName, organizations: [], altNames, usage, notBeforeMs: nowMs - DAY_MS, notAfterMs: nowMs + DAY_MS })
+    systemPki.issue(authority, {
+      commonName,
+      organizations: usage === 'client' ? ['system:masters'] : [],
+      altNames,
+      usage,
+      notBeforeMs: nowMs - DAY_MS,
+      notAfterMs: nowMs + DAY_MS,
+    })
   const store = await openMemoryStore({ clock: systemClock, random: seededRandom('store'), log: silentLog })
   const deps: ApiDeps = {
     store,
@@ -154,9 +121,16 @@ export const openWorld = async (dir: string, podLogs: ApiDeps['podLogs'] = async
     checks: {},
   }
   const verbs = createVerbs(deps)
-  const server = serve(createApi(deps, verbs), { caPem: authority.certPem, ...issue('server', 'server', ['IP:127.0.0.1']) })
-  await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))
-  const url = `https://127.0.0.1:${(server.address() as AddressInfo).port}`
+  const keys = issue('server', 'server', ['IP:127.0.0.1'])
+  const listener = await listen({
+    ...deps,
+    ...keys,
+    api: createApi(deps, verbs),
+    bind: '127.0.0.1',
+    port: 0,
+    authorityPem: authority.certPem,
+  })
+  const url = `https://127.0.0.1:${listener.port}`
   mkdirSync(dir, { recursive: true })
   writeFileSync(join(dir, 'kubeconfig'), kubeconfig(url, authority.certPem, issue('admin', 'client', [])))
   return {
@@ -169,8 +143,7 @@ export const openWorld = async (dir: string, podLogs: ApiDeps['podLogs'] = async
       return join(dir, name)
     },
     async close() {
-      server.closeAllConnections()
-      await new Promise(resolve => server.close(resolve))
+      await listener.close()
       await store.close()
     },
   }

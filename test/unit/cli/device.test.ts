@@ -1,0 +1,102 @@
+import { mkdtempSync, rmSync } from 'node:fs'
+import { createServer, type Server } from 'node:http'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import t, { type Test } from 'tap'
+import { runHelio } from './world.ts'
+
+const STATUS = {
+  nodeName: 'edge-1',
+  version: '0.1.0',
+  pid: 42,
+  startedAt: '2020-01-01T00:00:00Z',
+  server: {
+    url: 'https://10.0.0.1:6443',
+    joined: true,
+    connected: false,
+    lastContactSeconds: 90,
+    lastError: 'connection refused',
+    conflict: null,
+  },
+  head: { epoch: 'e1', generation: 7, sha256: 'a'.repeat(64) },
+  runtime: { name: 'crun', version: 'crun://1.8.1' },
+  podCIDR: '10.42.0.0/24',
+  pods: { total: 2, ready: 1 },
+  warnings: ['state was repaired', 'clock was behind'],
+}
+const POD = {
+  namespace: 'web',
+  name: 'p',
+  uid: 'u',
+  desired: true,
+  summary: 'Running',
+  ready: { ready: 1, total: 1 },
+  restarts: 3,
+  status: { podIP: '10.42.0.2' },
+  containers: [],
+}
+
+/** An agent's socket that answers as the local API is written down; the requests it got. */
+const listen = async (t: Test): Promise<{ dir: string; asked: string[] }> => {
+  // Not under the test's own folder: a socket's path has 107 bytes at most.
+  const dir = mkdtempSync(join(tmpdir(), 'helio-'))
+  t.teardown(() => rmSync(dir, { recursive: true }))
+  const asked: string[] = []
+  const answers: Record<string, unknown> = { '/v1/status': STATUS, '/v1/pods': { items: [POD, { ...POD, namespace: 'other', name: 'q' }] } }
+  const server: Server = createServer((request, response) => {
+    asked.push(`${request.method} ${request.url}`)
+    const path = request.url?.split('?')[0] ?? ''
+    if (path === '/v1/logs')
+      return request.url?.includes('pod=p')
+        ? response.end('one\ntwo\n')
+        : response.writeHead(404).end('{"error":"pod web/x is not on this device","hint":"helio device pods lists them"}')
+    return response.end(JSON.stringify(answers[path]))
+  })
+  await new Promise<void>(resolve => server.listen(join(dir, 'agent.sock'), resolve))
+  t.teardown(() => new Promise(resolve => server.close(resolve)))
+  return { dir, asked }
+}
+
+t.test('status says in lines what the device knows, and in JSON all of it', async t => {
+  const { dir } = await listen(t)
+  const { stdout, code } = await runHelio(['device', 'status'], dir)
+  t.equal(code, 0)
+  t.match(stdout, /Node: +edge-1\nServer: +https:\/\/10.0.0.1:6443 \(not connected, last contact 90 s ago: connection refused\)\n/)
+  t.match(stdout, /Desired state: +generation 7 of epoch e1 \(aaaaaaaaaaaa\)\nPods: +1 of 2 ready\nRuntime: +crun:\/\/1.8.1\n/)
+  t.match(stdout, /Warnings: +state was repaired\n +clock was behind\n/)
+  t.same(JSON.parse((await runHelio(['device', 'status', '--output', 'json'], dir)).stdout), STATUS)
+})
+
+t.test('pods are a table, of one namespace when asked', async t => {
+  const { dir } = await listen(t)
+  t.match(
+    (await runHelio(['device', 'pods'], dir)).stdout,
+    /^NAMESPACE +NAME +READY +STATUS +RESTARTS +AGE\nweb +p +1\/1 +Running +3 +\S+\nother +q /,
+  )
+  t.notMatch((await runHelio(['device', 'pods', '-n', 'web'], dir)).stdout, /other/)
+  t.equal(JSON.parse((await runHelio(['device', 'pods', '-o', 'json'], dir)).stdout).items.length, 2)
+})
+
+t.test('logs pass their options on; the agent’s refusal is printed with its hint', async t => {
+  const { dir, asked } = await listen(t)
+  t.equal((await runHelio(['device', 'logs', 'p', '-n', 'web', '--tail=2', '-p', '--since=1m'], dir)).stdout, 'one\ntwo\n')
+  t.same(asked, ['GET /v1/logs?namespace=web&pod=p&previous=true&tail=2&sinceSeconds=60'])
+  t.same(await runHelio(['device', 'logs', 'x', '-n', 'web'], dir), {
+    code: 1,
+    stdout: '',
+    stderr: 'error: pod web/x is not on this device\nhint: helio device pods lists them\n',
+  })
+})
+
+t.test('without an agent there is one line and a hint', async t => {
+  const dir = t.testdir()
+  t.match(await runHelio(['device', 'status', '--data-dir', dir], '/nowhere'), {
+    code: 1,
+    stderr: /longer than 107 bytes\nhint: use a data directory/,
+  })
+  t.match(await runHelio(['device', 'status'], '/nowhere'), {
+    code: 1,
+    stderr: /no agent is running there\nhint: start it/,
+  })
+  t.match(await runHelio(['device', 'stauts'], dir), { code: 2, stderr: /did you mean status\?/ })
+})
