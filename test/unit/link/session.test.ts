@@ -1,13 +1,11 @@
 import fc from 'fast-check'
 import t from 'tap'
 import { RECONNECT_BASE_MS, SESSION_LONG_MS } from '../../../src/link/limits.ts'
-import { headText } from '../../../src/link/messages.ts'
 import { makePatch } from '../../../src/link/patch.ts'
 import {
   advance,
   change,
   codec,
-  DEVICE,
   deliver,
   documentOf,
   drain,
@@ -17,7 +15,6 @@ import {
   putServer,
   report,
   run,
-  signWith,
   startDevice,
   startServer,
   type World,
@@ -112,94 +109,6 @@ t.test('a rejected report is asked for again, and acknowledged only when it was 
   t.strictSame([seen(w), w.events], [{ 'pod/a': '1' }, ['n1']])
 })
 
-t.test('a head that is altered, of an older generation, for another device or with another key changes nothing', async t => {
-  const w = newWorld()
-  change(w, 'a', 'one')
-  run(w, 1000)
-  const { head } = w.disk!
-  const forge = (part: Partial<typeof head>, key = 'key', device = DEVICE): string => {
-    const bare = { ...head, ...part }
-    return JSON.stringify({ t: 'head', head: { ...bare, sig: part.sig ?? signWith(key, headText(device, bare)) } })
-  }
-  const other = codec.sha256(codec.encode('other'))
-  const offered: readonly [string, string][] = [
-    [forge({ generation: head.generation + 1, sha256: other, sig: head.sig }), 'signature'],
-    [forge({ generation: head.generation + 1, sha256: other }, 'stolen'), 'signature'],
-    [forge({ generation: head.generation + 1, sha256: other }, 'key', 'tower-8'), 'signature'],
-    [forge({ generation: head.generation - 1, sha256: other }), 'older'],
-    [forge({ sha256: other }), 'older'],
-    [forge({ epoch: 'e2', generation: head.generation - 1, sha256: other }), 'conflict'],
-  ]
-  for (const [text, why] of offered) {
-    const before = w.refused.length
-    put(w, { in: 'frame', conn: w.device.conn, text })
-    drain(w)
-    t.strictSame(w.refused.slice(before), [why])
-  }
-  t.strictSame(values(w), { a: 'one' })
-  t.equal(w.applied.length, 1)
-  const mark = w.bytes.frames.length
-  put(w, { in: 'frame', conn: w.device.conn, text: forge({}) })
-  drain(w)
-  t.strictSame(frames(w, mark), [], 'the same head again is met with silence')
-})
-
-t.test('a restored server with lower content pauses the device until the operator decides, on either side', async t => {
-  for (const side of ['device', 'server'] as const) {
-    const w = newWorld()
-    for (let i = 0; i < 9; i++) change(w, 'a', `v${i}`)
-    run(w, 1000)
-    w.truth.revision = 3
-    w.truth.values = { a: 'restored' }
-    w.desk.epoch = 'e2'
-    startServer(w)
-    run(w, 60_000)
-    t.strictSame(values(w), { a: 'v8' }, 'what runs keeps running')
-    t.match(w.device.desired.conflict?.message, /an operator must decide/)
-    t.ok(w.refused.includes('conflict'))
-    for (let i = 0; i < 20; i++) change(w, 'a', i === 19 ? 'restored' : `later ${i}`)
-    run(w, 1000)
-    t.strictSame(values(w), { a: 'v8' }, 'a number that has grown past it decides nothing')
-    if (side === 'device') put(w, { in: 'resume' })
-    else putServer(w, live(w)!, { in: 'resume' })
-    run(w, 1000)
-    t.strictSame(values(w), { a: 'restored' })
-    t.equal(w.device.desired.conflict, undefined)
-    t.equal(w.disk?.head.epoch, 'e2')
-    change(w, 'a', 'after')
-    run(w, 1000)
-    t.strictSame(values(w), { a: 'after' }, 'and the new epoch goes on from there')
-    const replay = { epoch: 'e1', generation: 99, sha256: codec.sha256(codec.encode('x')), size: 5 }
-    put(w, {
-      in: 'frame',
-      conn: w.device.conn,
-      text: JSON.stringify({ t: 'head', head: { ...replay, sig: signWith('key', headText(DEVICE, replay)) } }),
-    })
-    drain(w)
-    t.equal(w.refused.at(-1), 'older', 'a head of the epoch that was left is old, whatever its generation')
-  }
-})
-
-t.test('a document that was waiting for the disk when the server was restored does not hide the conflict', async t => {
-  const w = newWorld()
-  run(w, 1000)
-  w.diskFull = true
-  change(w, 'a', 'unsaved')
-  run(w, 1000)
-  w.truth.revision = 1
-  w.truth.values = { a: 'restored' }
-  w.desk.epoch = 'e2'
-  startServer(w)
-  run(w, 60_000)
-  w.diskFull = false
-  run(w, 10 * 60_000)
-  t.strictSame(values(w), { a: 'unsaved' })
-  t.match(w.device.desired.conflict?.message, /an operator must decide/)
-  put(w, { in: 'resume' })
-  run(w, 1000)
-  t.strictSame(values(w), { a: 'restored' })
-})
-
 t.test('a save that ends between hello and welcome is told after it', async t => {
   const w = newWorld()
   w.diskFull = true
@@ -212,65 +121,6 @@ t.test('a save that ends between hello and welcome is told after it', async t =>
   advance(w, w.nowMs + 1000)
   run(w, 10_000)
   t.strictSame(w.record.held?.generation, w.disk?.head.generation)
-})
-
-t.test('a restored server with the same content, or with newer content, is simply followed', async t => {
-  const w = newWorld()
-  change(w, 'a', 'one')
-  run(w, 1000)
-  w.desk.epoch = 'e2'
-  w.truth.revision = 1
-  startServer(w)
-  run(w, 60_000)
-  t.equal(w.disk?.head.epoch, 'e2')
-  w.desk.epoch = 'e3'
-  w.truth.revision = 100
-  w.truth.values = { a: 'newer' }
-  startServer(w)
-  run(w, 60_000)
-  t.strictSame(values(w), { a: 'newer' })
-  t.strictSame(w.refused, [])
-})
-
-t.test('another version of the server renders the same revision differently: the device follows', async t => {
-  const w = newWorld()
-  change(w, 'a', 'one')
-  run(w, 1000)
-  w.truth.values = { a: 'one', b: 'rendered by a newer server' }
-  startServer(w)
-  run(w, 60_000)
-  t.strictSame(values(w), w.truth.values)
-})
-
-t.test('what the disk lost or altered is fetched again; what it holds is not', async t => {
-  const w = newWorld()
-  change(w, 'a', 'one')
-  run(w, 1000)
-  w.disk = { head: w.disk!.head, document: documentOf({ a: 'tampered' }) }
-  startDevice(w)
-  run(w, 60_000)
-  t.strictSame(values(w), { a: 'one' })
-  t.ok(w.log.some(line => /not what was signed/.test(line)))
-  w.disk = undefined
-  startDevice(w)
-  run(w, 60_000)
-  t.strictSame(values(w), { a: 'one' })
-  const mark = w.bytes.frames.length
-  startDevice(w)
-  run(w, 60_000)
-  t.notOk(frames(w, mark).includes('up fetch'))
-})
-
-t.test('a full disk delays the document; nothing is applied that was not saved', async t => {
-  const w = newWorld()
-  w.diskFull = true
-  change(w, 'a', 'one')
-  run(w, 10_000)
-  t.strictSame([w.applied.length, frames(w).includes('up applied')], [0, false])
-  w.diskFull = false
-  run(w, 10 * 60_000)
-  t.strictSame(values(w), { a: 'one' })
-  t.ok(frames(w).includes('up applied'))
 })
 
 t.test('a large document comes in windows and goes on where the last connection broke', async t => {
