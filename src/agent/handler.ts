@@ -10,7 +10,7 @@ import type { IntOrString } from '../kinds/meta.ts'
 import type { Probe } from '../kinds/pod.ts'
 import type { Runtime } from '../runtime/runtime.ts'
 import type { HandlerTarget } from './action.ts'
-import { MESSAGE_CHARS_MAX, PROBE_BODY_BYTES_MAX } from './limits.ts'
+import { LAST_WORDS_MS, MESSAGE_CHARS_MAX, PROBE_BODY_BYTES_MAX } from './limits.ts'
 
 export interface HandlerDeps {
   readonly clock: Pick<Clock, 'after' | 'sleep'>
@@ -85,6 +85,10 @@ const tcpSocket = (tcp: NonNullable<Probe['tcpSocket']>, target: HandlerTarget, 
 const execute = async (command: readonly string[], target: HandlerTarget, timeoutMs: number, deps: HandlerDeps): Promise<Answer> => {
   const session = await deps.runtime.exec(target.id, command, { tty: false, stdin: false })
   const said = { text: '' }
+  const heard = new Promise<void>(resolve => {
+    session.stdout.on('end', resolve)
+    session.stdout.on('close', resolve)
+  })
   const keep = (chunk: Buffer | string): void => {
     if (said.text.length < MESSAGE_CHARS_MAX) said.text += chunk.toString()
   }
@@ -98,7 +102,10 @@ const execute = async (command: readonly string[], target: HandlerTarget, timeou
     session.kill()
     return late(timeoutMs)
   }
-  return code === 0 ? { ok: true, message: '' } : { ok: false, message: said.text.trim() || `command exited with ${code}` }
+  if (code === 0) return { ok: true, message: '' }
+  // The end may overtake the last words; a child that keeps the pipe open does not hold the answer up.
+  await Promise.race([heard, deps.clock.sleep(LAST_WORDS_MS)])
+  return { ok: false, message: said.text.trim() || `command exited with ${code}` }
 }
 
 /** Runs the handler once. Never rejects. */

@@ -31,6 +31,8 @@ export const ACTIONS_PARALLEL = 8
 export const PROBES_PARALLEL = 16
 /** Body bytes of a probe's answer that are read; the rest is dropped with the connection. */
 export const PROBE_BODY_BYTES_MAX = 10 * 1024
+/** Output of a failed probe command is waited for this long after its end. */
+export const LAST_WORDS_MS = 100
 /** Text of messages in statuses and events is cut here. */
 export const MESSAGE_CHARS_MAX = 1024
 /** Bytes read of a container's termination message; the rest is ignored. As kubelet. */

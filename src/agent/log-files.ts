@@ -86,7 +86,8 @@ const tailOfFile = (file: string, wanted: number): { readonly offset: number } |
       const starts = [...(begin === 0 ? [0] : []), ...startsOf(data)].filter(s => s < data.length)
       for (const from of starts.reverse()) {
         const to = data.indexOf(0x0a, from)
-        const line = parseLine(data.subarray(from, to < 0 ? data.length : to))
+        // What has no newline yet is being written, or was when the power went.
+        const line = to < 0 ? undefined : parseLine(data.subarray(from, to))
         // A line is whole with its F piece; what precedes it up to the F before belongs to it.
         if (line?.whole && lines++ >= wanted) return { offset: start ?? begin + data.length }
         start = begin + from

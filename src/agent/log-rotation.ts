@@ -51,7 +51,7 @@ export const createLogRotation = (deps: LogRotationDeps): LogRotation => {
       entry.cancel = deps.clock.after(LOG_CHECK_MS, () => check(id, entry))
     }
     try {
-      entry.watcher = watch(entry.path, { persistent: false }, written)
+      entry.watcher = watch(entry.path, written)
       entry.watcher.on('error', error => failed(id, error))
     } catch (error) {
       // No watch to be had, or no file yet: look once in a while.

@@ -61,7 +61,7 @@ const changeIn = (dir: string, target: LogTarget, signal: AbortSignal): { readon
     parts.settle = resolve
   })
   const settle = (): void => parts.settle()
-  parts.watcher = watch(dir, { persistent: false }, settle)
+  parts.watcher = watch(dir, settle)
   parts.watcher.on('error', settle)
   parts.cancelExit = target.onExit(settle)
   signal.addEventListener('abort', settle, { once: true })
