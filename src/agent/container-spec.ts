@@ -100,6 +100,11 @@ const etcMounts = (pod: Pod, device: Device, taken: readonly Mount[]): Mount[] =
     .filter(file => !taken.some(mount => mount.destination === `/etc/${file}`))
     .map(file => ({ source: `${etcDir(device, pod.metadata.uid ?? '')}/${file}`, destination: `/etc/${file}`, readOnly: false }))
 
+const terminationMount = (container: Container, source: string, device: Device): Mount[] => {
+  const destination = container.terminationMessagePath ?? '/dev/termination-log'
+  return destination.startsWith('/dev/') && !device.ownDev ? [] : [{ source, destination, readOnly: false }]
+}
+
 const argsOf = (container: Container, image: Image, env: ReadonlyMap<string, string>): readonly string[] => {
   const text = (word: string): string => expand(word, name => env.get(name))
   const command = container.command?.length ? container.command.map(text) : undefined
@@ -171,11 +176,7 @@ export const startPlan = (
     uid: user.uid,
     gid: user.gid,
     supplementalGroups: user.supplementalGroups,
-    mounts: [
-      ...volumes.mounts,
-      ...etcMounts(pod, device, volumes.mounts),
-      { source: terminationLog, destination: container.terminationMessagePath ?? '/dev/termination-log', readOnly: false },
-    ],
+    mounts: [...volumes.mounts, ...etcMounts(pod, device, volumes.mounts), ...terminationMount(container, terminationLog, device)],
     readOnlyRootfs: context.readOnlyRootFilesystem === true,
     privileged: context.privileged === true,
     allowPrivilegeEscalation: context.privileged === true || (context.allowPrivilegeEscalation ?? true),
