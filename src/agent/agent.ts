@@ -89,7 +89,7 @@ const deviceOf = (deps: AgentDeps, nodeName: string, facts: HostFacts, accounts:
   hostIPs: facts.addresses,
   runtimeName: deps.runtime.name,
   isolatesNetwork: deps.runtime.isolatesNetwork,
-  ownDev: deps.runtime.name !== 'process',
+  sharesDev: deps.runtime.name === 'process',
   podsDir: `${deps.dir}/pods`,
   logsDir: `${deps.dir}/logs`,
   ...hostFiles(),

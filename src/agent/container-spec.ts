@@ -102,7 +102,7 @@ const etcMounts = (pod: Pod, device: Device, taken: readonly Mount[]): Mount[] =
 
 const terminationMount = (container: Container, source: string, device: Device): Mount[] => {
   const destination = container.terminationMessagePath ?? '/dev/termination-log'
-  return destination.startsWith('/dev/') && !device.ownDev ? [] : [{ source, destination, readOnly: false }]
+  return destination.startsWith('/dev/') && device.sharesDev ? [] : [{ source, destination, readOnly: false }]
 }
 
 const argsOf = (container: Container, image: Image, env: ReadonlyMap<string, string>): readonly string[] => {

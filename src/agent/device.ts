@@ -17,8 +17,8 @@ export interface Device {
   readonly runtimeName: string
   /** Pods get a network namespace of their own. */
   readonly isolatesNetwork: boolean
-  /** Containers have a /dev of their own; plain processes see the device's, where no file of ours has a place. */
-  readonly ownDev: boolean
+  /** Plain processes see the device's own /dev, where no file of ours has a place. */
+  readonly sharesDev?: boolean
   /** Absolute: `…/pods/<uid>/…`, `…/logs/<ns>_<pod>_<uid>/…`. */
   readonly podsDir: string
   readonly logsDir: string

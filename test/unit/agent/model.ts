@@ -89,7 +89,6 @@ export const device = (images: Map<string, Image>, changes: Partial<Device> = {}
   hostIPs: ['192.0.2.7'],
   runtimeName: 'fake',
   isolatesNetwork: true,
-  ownDev: true,
   podsDir: '/data/pods',
   logsDir: '/data/logs',
   resolvConf: 'nameserver 192.0.2.53\n',
