@@ -14,6 +14,7 @@ import { healthResponse, isHealthPath } from './health.ts'
 import { LOG_STREAMS_MAX, REQUESTS_MAX, URL_LENGTH_MAX, WARNING_LENGTH_MAX, WARNINGS_MAX, WATCHES_MAX } from './limits.ts'
 import { type ApiRequest, type ApiResponse, jsonResponse, type StreamBody } from './message.ts'
 import { createOpenApi, type OpenApi } from './open-api.ts'
+import { createOpenApiV2, type OpenApiV2 } from './open-api-v2.ts'
 import { indexKinds, parseResourcePath, type ResourcePath, segmentsOf } from './path.ts'
 import type { DefinitionFinder } from './protobuf.ts'
 import { DELETE_OPTIONS } from './query.ts'
@@ -44,6 +45,7 @@ interface State {
   readonly pods: Kind | undefined
   readonly discovery: Discovery
   readonly openApi: OpenApi
+  readonly openApiV2: OpenApiV2
   readonly routes: ReadonlyMap<string, ExtraRoute>
   /** Requests in work; streams open, by what they carry. */
   readonly open: { requests: number; watches: number; logs: number }
@@ -67,10 +69,10 @@ const pathResponse = (state: State, request: ApiRequest, path: string, query: UR
   const trimmed = path.length > 1 && path.endsWith('/') ? path.slice(0, -1) : path
   if (request.method !== 'GET' && request.method !== 'HEAD') throw noResourceMethod(state, trimmed)
   if (trimmed === '/version') return versionResponse(state.deps)
-  const { accept, 'if-none-match': ifNoneMatch, 'accept-encoding': encoding } = request.headers
-  const found =
-    state.discovery.find(trimmed, headerOf(accept), headerOf(ifNoneMatch)) ??
-    state.openApi.find(trimmed, { query, ifNoneMatch: headerOf(ifNoneMatch), gzip: headerOf(encoding).includes('gzip') })
+  const { accept, 'if-none-match': match, 'accept-encoding': encoding } = request.headers
+  const wants = { accept: headerOf(accept), ifNoneMatch: headerOf(match), gzip: headerOf(encoding).includes('gzip') }
+  if (trimmed === '/openapi/v2') return state.openApiV2.respond(wants)
+  const found = state.discovery.find(trimmed, wants.accept, wants.ifNoneMatch) ?? state.openApi.find(trimmed, { query, ...wants })
   if (found) return found
   throw noResource()
 }
@@ -178,6 +180,7 @@ export const createApi = (deps: ApiDeps, verbs: LocalVerbs, routes: readonly Ext
     pods: deps.kinds.find(kind => kind.group === '' && kind.kind === 'Pod'),
     discovery: createDiscovery(deps.kinds),
     openApi: createOpenApi(deps.kinds, deps.version.gitVersion),
+    openApiV2: createOpenApiV2(deps.kinds, deps.version.gitVersion),
     routes: new Map(routes.map(route => [`${route.method} ${route.path}`, route])),
     open: { requests: 0, watches: 0, logs: 0 },
   }

@@ -12,7 +12,7 @@ import {
 import type { AddressInfo } from 'node:net'
 import type { Duplex, Writable } from 'node:stream'
 import type { TLSSocket } from 'node:tls'
-import type { Clock } from '../base/clock.ts'
+import type { Cancel, Clock } from '../base/clock.ts'
 import { ApiError, messageOf } from '../base/errors.ts'
 import type { Log } from '../base/log.ts'
 import type { Identity } from '../base/pki.ts'
@@ -191,17 +191,22 @@ const upgrade = (state: State, request: IncomingMessage, socket: TLSSocket, head
   state.onUpgrade(request, socket, head, identity, peer.certificate)
 }
 
+/** Sessions without open streams are closed after a while; one timer per idle session, none while it is used. */
 const onSession = (state: State, session: ServerHttp2Session): void => {
-  state.sessions.add(session)
   let open = 0
-  session.on('close', () => state.sessions.delete(session))
+  const idle = (): Cancel => state.clock.after(IDLE_MS_MAX, () => session.close())
+  let cancel = idle()
+  state.sessions.add(session)
+  session.on('close', () => {
+    cancel()
+    state.sessions.delete(session)
+  })
   session.on('error', error => state.log.debug('http2 session failed', { error: messageOf(error) }))
   session.on('stream', stream => {
-    open++
-    stream.on('close', () => open--)
-  })
-  session.setTimeout(IDLE_MS_MAX, () => {
-    if (open === 0) session.close()
+    if (open++ === 0) cancel()
+    stream.on('close', () => {
+      if (--open === 0 && !session.closed) cancel = idle()
+    })
   })
   if (state.closing) session.close()
 }

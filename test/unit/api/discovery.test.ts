@@ -111,7 +111,25 @@ t.test('OpenAPI documents come compressed to those who can', async t => {
   })
   t.equal(response.headers['content-encoding'], 'gzip')
   t.equal(gunzipSync(response.body as Buffer).toString(), plain.text)
-  t.equal((await ask('GET', '/openapi/v2')).status, 404)
+})
+
+t.test('OpenAPI v2 for older kubectl: JSON, and protobuf when asked for; references resolve', async t => {
+  const { ask } = await createRig()
+  const accept = 'application/com.github.proto-openapi.spec.v2@v1.0+protobuf'
+  const json = await ask('GET', '/openapi/v2')
+  const refs = [...json.text.matchAll(/"#\/definitions\/([^"]+)"/g)].map(match => match[1]!)
+  const { definitions } = json.json as unknown as { definitions: Record<string, JsonObject> }
+  t.same(
+    [...new Set(refs)].filter(ref => !definitions[ref]),
+    [],
+  )
+  t.match(definitions['io.k8s.api.apps.v1.Deployment'], {
+    'x-kubernetes-group-version-kind': [{ group: 'apps', version: 'v1', kind: 'Deployment' }],
+  })
+  const binary = await ask('GET', '/openapi/v2', undefined, { accept })
+  t.equal(binary.headers['content-type'], 'application/com.github.proto-openapi.spec.v2.v1.0+protobuf')
+  t.ok(binary.text.startsWith('\n\u00032.0'), 'field 1 is the version')
+  t.match(binary.text, /x-kubernetes-patch-merge-key/)
 })
 
 t.test('version and health', async t => {
