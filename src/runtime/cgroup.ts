@@ -161,3 +161,9 @@ export const monitorGroups = (layout: CgroupLayout, cgroupRoot: string): readonl
     mkdirSync(dir, { recursive: true })
     return [join(dir, 'cgroup.procs')]
   })
+
+/** The file that changes when the group becomes empty: in v2, and in a hybrid through its bare tree; undefined in pure v1. */
+export const emptinessFile = (layout: CgroupLayout, cgroup: string): string | undefined => {
+  const mount = layout.mounts.get(layout.version === 'v2' ? '' : 'name=unified')
+  return mount === undefined ? undefined : join(mount, cgroup, 'cgroup.events')
+}

@@ -5,7 +5,7 @@ import { mkdir, rm, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { messageOf } from '../base/errors.ts'
 import { compileBundle, compileProcess } from './bundle.ts'
-import { cgroupUsage, detectCgroupLayout, monitorGroups, removeCgroup } from './cgroup.ts'
+import { cgroupUsage, detectCgroupLayout, emptinessFile, monitorGroups, removeCgroup } from './cgroup.ts'
 import { createMonitored, monitorPid, reopenMonitorLog } from './conmon.ts'
 import {
   adoptContainer,
@@ -22,6 +22,7 @@ import {
   wipeContainer,
 } from './crun-container.ts'
 import { onTerminal, startSession } from './exec-session.ts'
+import { watchChange } from './exits.ts'
 import { detectFacts, hostDevices } from './facts.ts'
 import { mountOverlay, must } from './mounts.ts'
 import { bootId, isAlive, processStart, signal } from './process-table.ts'
@@ -97,7 +98,7 @@ const createSandbox = async (place: CrunPlace, spec: SandboxSpec): Promise<Sandb
 }
 
 /** Mounts, creates under a monitor, starts. The record is on disk before the monitor is. */
-const launch = async (place: CrunPlace, id: string, spec: ContainerSpec, sandbox: SandboxSpec): Promise<ContainerInfo> => {
+const launch = async (place: CrunPlace, id: string, spec: ContainerSpec, sandbox: SandboxSpec): Promise<ContainerRecord> => {
   const dir = containerDir(place, id)
   const podDir = sandboxDir(place, spec.podUid)
   const created: ContainerRecord = { id, spec, bootId: place.bootId, createdAtMs: place.clock.now(), phase: 'creating' }
@@ -133,7 +134,7 @@ const launch = async (place: CrunPlace, id: string, spec: ContainerSpec, sandbox
   }
   // Not durable: a power cut ends the process too, and the record on disk says which boot it belonged to.
   await writeRecord(recordPath(dir), started, { durable: false })
-  return describe(started, 'running')
+  return started
 }
 
 const startContainer = async (place: CrunPlace, tracking: Tracking, spec: ContainerSpec): Promise<ContainerInfo> => {
@@ -143,7 +144,9 @@ const startContainer = async (place: CrunPlace, tracking: Tracking, spec: Contai
   const sandbox = await readRecord<SandboxRecord>(recordPath(sandboxDir(place, spec.podUid)))
   if (sandbox === undefined || sandbox.bootId !== place.bootId) throw new Error(`start container: pod ${spec.podUid} has no sandbox`)
   try {
-    return await launch(place, id, spec, sandbox.spec)
+    const started = await launch(place, id, spec, sandbox.spec)
+    tracking.guard(started)
+    return describe(started, 'running')
   } catch (error) {
     await wipeContainer(place, id)
     throw error
@@ -198,6 +201,10 @@ const hooksOf = (place: CrunPlace): ContainerHooks => ({
   settle: () => Promise.resolve(),
   kill: record => Promise.resolve(killContainer(place, record)),
   wipe: id => wipeContainer(place, id),
+  vigil(record, fn) {
+    const file = emptinessFile(place.layout, cgroupOf(place, record.spec))
+    return file === undefined ? undefined : watchChange(file, place.log, fn)
+  },
 })
 
 /** Opens the runtime on `deps.dir`: containers that ran before are there again, and their exits are noticed from now on. */

@@ -1,4 +1,4 @@
-// Notices exit files the moment a monitor writes them (inotify): one watch on one folder, no polling.
+// Notices exits the moment they happen (inotify), without polling: files that monitors write, and control groups that become empty.
 
 import { type FSWatcher, watch } from 'node:fs'
 import { messageOf } from '../base/errors.ts'
@@ -19,4 +19,16 @@ export const watchFolder = (dir: string, log: Log, fn: (name: string) => void): 
   })
   watcher.on('error', error => log.error('watch failed', { dir, error: messageOf(error) }))
   return () => watcher.close()
+}
+
+/** Calls `fn` when the kernel reports a change of `file`; undefined when it cannot be watched, because it is gone or watches are used up. */
+export const watchChange = (file: string, log: Log, fn: () => void): (() => void) | undefined => {
+  try {
+    const watcher = watch(file, { persistent: false }, fn)
+    watcher.on('error', error => log.error('watch failed', { file, error: messageOf(error) }))
+    return () => watcher.close()
+  } catch (error) {
+    log.debug('not watched', { file, error: messageOf(error) })
+    return undefined
+  }
 }

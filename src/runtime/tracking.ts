@@ -26,6 +26,8 @@ export interface ContainerHooks {
   kill(record: ContainerRecord): Promise<void>
   /** Removes everything of a container, running or not, whole or half made. Its log stays. */
   wipe(id: string): Promise<void>
+  /** Calls `fn` when the container may have ended, also when its monitor did before; undefined where the kernel cannot tell. */
+  vigil?(record: ContainerRecord, fn: () => void): (() => void) | undefined
 }
 
 export interface Tracking {
@@ -35,6 +37,8 @@ export interface Tracking {
   /** For callers that hold the id's turn already. */
   inspectNow(id: string): Promise<ContainerInfo | undefined>
   inspect(id: string): Promise<ContainerInfo | undefined>
+  /** Keeps an eye on a container that has just been started. */
+  guard(record: ContainerRecord): void
   inspectAll(): Promise<readonly ContainerInfo[]>
   stop(id: string, graceMs: number): Promise<void>
   /** Removes one that has exited or is half made; `force` also one that runs. */
@@ -101,6 +105,26 @@ const signalsOf = (deps: TrackingDeps, hooks: ContainerHooks, read: Tracking['re
   },
 })
 
+/** One watch a running container, where the runtime has such a thing. */
+const createVigils = (hooks: ContainerHooks, look: (id: string) => void) => {
+  const cancels = new Map<string, () => void>()
+  const end = (id: string): void => {
+    cancels.get(id)?.()
+    cancels.delete(id)
+  }
+  return {
+    has: (id: string): boolean => cancels.has(id),
+    begin(record: ContainerRecord): void {
+      const cancel = cancels.has(record.id) ? undefined : hooks.vigil?.(record, () => look(record.id))
+      if (cancel !== undefined) cancels.set(record.id, cancel)
+    },
+    end,
+    endAll(): void {
+      for (const id of [...cancels.keys()]) end(id)
+    },
+  }
+}
+
 /** Follows every container of a runtime; `close` ends the following, nothing else. */
 export const createTracking = (deps: TrackingDeps, hooks: ContainerHooks): Tracking => {
   const inOrder = createInOrder()
@@ -108,7 +132,14 @@ export const createTracking = (deps: TrackingDeps, hooks: ContainerHooks): Track
   const reported = new Set<string>()
   const dirOf = (id: string): string => join(deps.containersDir, id)
   const read = (id: string): Promise<ContainerRecord | undefined> => readRecord<ContainerRecord>(recordPath(dirOf(id)))
-  const inspectNow = (id: string): Promise<ContainerInfo | undefined> => inspectRecord(deps, hooks, id)
+  const vigils = createVigils(hooks, id => look(id))
+  const inspectNow = async (id: string): Promise<ContainerInfo | undefined> => {
+    const info = await inspectRecord(deps, hooks, id)
+    const record = info?.state === 'running' && !vigils.has(id) ? await read(id) : undefined
+    if (record !== undefined) vigils.begin(record)
+    if (info?.state !== 'running') vigils.end(id)
+    return info
+  }
   const inspect = (id: string): Promise<ContainerInfo | undefined> => inOrder.run(id, () => inspectNow(id))
   const stopper = createStopper({ clock: deps.clock, inspect, ...signalsOf(deps, hooks, read) })
   const noticed = async (id: string): Promise<void> => {
@@ -119,15 +150,17 @@ export const createTracking = (deps: TrackingDeps, hooks: ContainerHooks): Track
     reported.add(id)
     for (const listener of listeners) listener(info)
   }
-  const unwatch = watchFolder(deps.exitsDir, deps.log, name => {
-    noticed(name).catch(error => deps.log.error('exit not read', { container: name, error: messageOf(error) }))
-  })
+  const look = (id: string): void => {
+    noticed(id).catch(error => deps.log.error('exit not read', { container: id, error: messageOf(error) }))
+  }
+  const unwatch = watchFolder(deps.exitsDir, deps.log, look)
   return {
     inOrder,
     dirOf,
     read,
     inspectNow,
     inspect,
+    guard: vigils.begin,
     async inspectAll() {
       const ids = await names(deps.containersDir)
       for (const name of await names(deps.exitsDir))
@@ -139,6 +172,7 @@ export const createTracking = (deps: TrackingDeps, hooks: ContainerHooks): Track
       inOrder.run(id, async () => {
         if (!force && (await inspectNow(id))?.state === 'running') throw new Error(`remove container: ${id} is running`)
         if (await exists(dirOf(id))) await hooks.wipe(id)
+        vigils.end(id)
         reported.delete(id)
       }),
     idsOf: async podUid => (await names(deps.containersDir)).filter(id => id.startsWith(`${podUid}_`)),
@@ -147,6 +181,8 @@ export const createTracking = (deps: TrackingDeps, hooks: ContainerHooks): Track
       unwatch()
       listeners.clear()
       await inOrder.idle()
+      // What was under way may have begun another.
+      vigils.endAll()
     },
   }
 }

@@ -24,6 +24,8 @@ const open = (): Promise<Runtime> =>
 const spec = (change: Partial<ContainerSpec> & { readonly args: readonly string[] }): ContainerSpec =>
   busyboxSpec({ layers: [layer], logPath: join(dir, 'logs', `${change.name ?? 'main'}.log`), ...change })
 
+/** Some tree of version 2 is there. */
+const emptiness = readFileSync('/proc/self/mounts', 'utf8').includes(' cgroup2 ')
 const cgroupFolders = (): readonly string[] => {
   const mounts = readFileSync('/proc/self/mounts', 'utf8')
     .split('\n')
@@ -167,8 +169,10 @@ t.test('crun containers', { skip: why ?? false }, async t => {
     t.match(readFileSync(`/proc/${monitor}/cgroup`, 'utf8'), `${cgroupRoot}/monitors`, 'the end of the agent as a service is not its end')
     process.kill(monitor, 'SIGKILL')
     t.equal((await found(runtime, id))?.pid, pid, 'the container goes on without its monitor')
+    const exited = emptiness ? exitOf(runtime, () => id) : undefined
     await runtime.stopContainer(id, 0)
     t.match((await found(runtime, id))?.exit, { unknown: true, exitCode: 137 })
+    t.match(await exited, exited && { exit: { unknown: true } }, 'it is told where the kernel says that a group became empty')
   })
 
   await t.test('containers of one pod can share their processes', async t => {
