@@ -19,7 +19,8 @@ export default defineConfig({
   noExternal: [/.*/],
   // Optional native speed-ups of ws that we do not ship.
   external: ['bufferutil', 'utf-8-validate'],
-  banner: { js: '#!/usr/bin/env node' },
+  // glibc keeps what Node frees after start-up unless told to give it back: 14 MB of resident memory on an idle device.
+  banner: { js: '#!/usr/bin/env -S MALLOC_ARENA_MAX=1 MALLOC_TRIM_THRESHOLD_=131072 node' },
   define: {
     'process.env.HELIO_VERSION': JSON.stringify(process.env['HELIO_VERSION'] ?? '0.1.0'),
     'process.env.HELIO_COMMIT': JSON.stringify(process.env['HELIO_COMMIT'] ?? 'unknown'),

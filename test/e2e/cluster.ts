@@ -11,6 +11,9 @@ const root = join(import.meta.dirname, '../..')
 export const HELIO = join(root, 'dist/helio')
 const NODE = process.env['HELIO_TEST_NODE']
 
+/** What the first line of dist/helio sets; given here when another Node runs it. */
+const MALLOC = { MALLOC_ARENA_MAX: '1', MALLOC_TRIM_THRESHOLD_: '131072' }
+
 const READY_MS = 20_000
 
 export const freePort = (): Promise<number> =>
@@ -46,7 +49,7 @@ const start = (args: readonly string[], waitForReady: boolean): Promise<Running>
   new Promise((resolve, reject) => {
     const startedAt = performance.now()
     const [command, argv] = NODE ? [NODE, [HELIO, ...args]] : [HELIO, [...args]]
-    const child = spawn(command, argv, { stdio: ['ignore', 'pipe', 'pipe'] })
+    const child = spawn(command, argv, { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, ...MALLOC } })
     let stdout = ''
     let stderr = ''
     const running = (url: string): Running => ({
