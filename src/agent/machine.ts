@@ -3,6 +3,7 @@
 // With no document yet it touches nothing. DESIGN invariants 1 and 3.
 
 import { backoffMs } from '../base/backoff.ts'
+import { messageOf } from '../base/errors.ts'
 import { deepEqual } from '../base/json.ts'
 import type { Document } from '../link/messages.ts'
 import type { NetworkConfig } from '../network/network.ts'
@@ -86,8 +87,23 @@ export const wakeAtMs = (state: DeviceState): number | undefined => {
 export const step = (state: DeviceState, input: Input, now: Now): Output[] => {
   const out: Output[] = []
   const outputs: Outputs = { out, now, state }
-  for (const uid of take(state, input, outputs)) reconcile(uid, outputs)
+  for (const uid of take(state, input, outputs)) reconcileAlone(uid, outputs)
   return out
+}
+
+/** One pod that cannot be reconciled (a manifest nobody foresaw) must not stop the others, nor the agent over and over. */
+const reconcileAlone = (uid: string, outputs: Outputs): void => {
+  const record = outputs.state.pods.get(uid)
+  try {
+    reconcile(uid, outputs)
+    record?.told.delete('failed/reconcile')
+  } catch (error) {
+    if (!record) throw error
+    record.wakeAtMs = outputs.now.monoMs + SETUP_BACKOFF.capMs
+    const note = `agent cannot reconcile the pod: ${messageOf(error)}`
+    if (record.told.get('failed/reconcile') !== note) tell(outputs, record, [{ type: 'Warning', reason: 'FailedSync', note }])
+    record.told.set('failed/reconcile', note)
+  }
 }
 
 /** Takes the input in; returns the uids to reconcile. */

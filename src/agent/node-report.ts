@@ -43,7 +43,14 @@ export const reportNode = (deps: NodeReportDeps): NodeReport => {
   const look = (): void => {
     held.cancel?.()
     held.cancel = deps.clock.after(NODE_STATUS_EVERY_MS, look)
-    const host = deps.hostFacts()
+    try {
+      say(deps.hostFacts())
+    } catch (error) {
+      // What the machine does not tell now it tells next time; pods do not depend on it.
+      deps.log.error('look at the machine', { error: messageOf(error) })
+    }
+  }
+  const say = (host: HostFacts): void => {
     const { device, network } = deps.state
     if (!deepEqual(device.hostIPs, host.addresses)) deps.changed({ ...device, hostIPs: host.addresses })
     const facts = {

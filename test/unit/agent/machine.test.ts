@@ -487,3 +487,71 @@ t.test('leftovers of pods nobody knows are removed', async t => {
   t.same([...m.folders], ['uid-a'])
   t.same([...m.sandboxes], ['uid-a'])
 })
+
+t.test('a container that was created and never started is cleared away, and the next attempt starts', async t => {
+  const m = openModel()
+  m.give(document([pod('a')]))
+  m.run(50)
+  m.restart(() => {
+    m.sandboxes.add('uid-a')
+    m.containers.set('uid-a.main.0', {
+      id: 'uid-a.main.0',
+      podUid: 'uid-a',
+      name: 'main',
+      attempt: 0,
+      init: false,
+      image: 'app:1',
+      imageID: 'i',
+      state: 'created',
+      logPath: '/l',
+    })
+  })
+  m.run(2000)
+  t.same(m.running(), ['a/main#1'])
+  t.equal(m.containers.size, 1)
+})
+
+t.test('readiness is asked for quickly until the first success, then at its period', async t => {
+  const m = openModel()
+  m.probes.set('main', false)
+  const readinessProbe = { httpGet: { port: 80 }, periodSeconds: 30, failureThreshold: 1 }
+  m.give(document([pod('a', { containers: [container('main', { readinessProbe })] })]))
+  m.run(700)
+  m.probes.set('main', true)
+  m.run(1000)
+  t.equal(m.containerStatus('a').ready, true)
+  m.probes.set('main', false)
+  m.run(20_000)
+  t.equal(m.containerStatus('a').ready, true, 'not looked at before its period')
+  m.run(15_000)
+  t.equal(m.containerStatus('a').ready, false)
+})
+
+t.test('one pod nobody can make sense of does not hold up the others', async t => {
+  const m = openModel()
+  const odd = { ...pod('odd'), spec: { containers: [{ name: 'main', image: 'app:1', args: 'not a list' as unknown as string[] }] } }
+  m.give(document([odd, pod('a')]))
+  m.run(10 * MINUTE)
+  t.same(m.running(), ['a/main#0'])
+  t.equal(m.events.filter(e => e.startsWith('FailedSync')).length, 1)
+})
+
+t.test('quality of service follows requests and limits', async t => {
+  const m = openModel()
+  const of = (resources: object) => ({ containers: [container('main', { resources })] })
+  const same = { cpu: '100m', memory: '1Mi' }
+  m.give(
+    document([
+      pod('none'),
+      pod('some', of({ requests: { cpu: '1' } })),
+      pod('all', of({ limits: same })),
+      pod('both', of({ limits: same, requests: { cpu: '0.1', memory: '1048576' } })),
+      pod('less', of({ limits: same, requests: { cpu: '50m', memory: '1Mi' } })),
+    ]),
+  )
+  m.run(1000)
+  t.same(
+    ['none', 'some', 'all', 'both', 'less'].map(name => m.status(name).qosClass),
+    ['BestEffort', 'Burstable', 'Guaranteed', 'Guaranteed', 'Burstable'],
+  )
+})
