@@ -96,7 +96,13 @@ interface Deleted extends Doomed {
   readonly uid: string | undefined
 }
 
-const deleteOne = async (context: VerbContext, client: Client, doomed: Doomed): Promise<Deleted | undefined> => {
+/** `goneNamespaces` were deleted by this command: what they take with them is not missing. */
+const deleteOne = async (
+  context: VerbContext,
+  client: Client,
+  doomed: Doomed,
+  goneNamespaces: ReadonlySet<string>,
+): Promise<Deleted | undefined> => {
   const { flags, output } = context
   const dryRun = dryRunOf(context)
   const { resource, namespace, name } = doomed
@@ -122,7 +128,9 @@ const deleteOne = async (context: VerbContext, client: Client, doomed: Doomed): 
     const uid = metadata['uid'] ?? details['uid']
     return { ...doomed, uid: typeof uid === 'string' ? uid : undefined }
   } catch (error) {
-    if (!(isNotFound(error) && flags.on('ignore-not-found'))) context.complain(error)
+    if (isNotFound(error) && goneNamespaces.has(namespace))
+      await output.line(`${singularOf(resource)} ${JSON.stringify(name)} deleted with its namespace`)
+    else if (!(isNotFound(error) && flags.on('ignore-not-found'))) context.complain(error)
     return undefined
   }
 }
@@ -177,9 +185,11 @@ const run = async (context: VerbContext): Promise<void> => {
   }
   const client = await context.client()
   const deleted: Deleted[] = []
+  const goneNamespaces = new Set<string>()
   for (const each of doomed) {
-    const done = await deleteOne(context, client, each)
+    const done = await deleteOne(context, client, each, goneNamespaces)
     if (done) deleted.push(done)
+    if (done && each.resource.group === '' && each.resource.kind === 'Namespace') goneNamespaces.add(each.name)
   }
   const { flags } = context
   const waits = dryRunOf(context) === 'none' && flags.on('wait') && (!flags.on('force') || flags.has('wait'))

@@ -198,6 +198,17 @@ t.test('delete by name waits until the object is gone, by selector takes those t
   t.match(await world.helio('delete pods p1 --all -n web'), { code: 2 })
 })
 
+t.test('what a deleted namespace took with it is not missing', async t => {
+  const text = `apiVersion: v1\nkind: Namespace\nmetadata: {name: brief}\n---\n${page('{}').replace('namespace: web', 'namespace: brief')}`
+  t.match(await world.helio('delete -f -', { stdin: page('{}').replace('namespace: web', 'namespace: brief') }), { code: 1 })
+  await world.helio('create ns brief')
+  t.match(await world.helio('delete -f - --wait=false', { stdin: text }), {
+    code: 0,
+    stdout: 'namespace "brief" deleted\nconfigmap "page" deleted with its namespace\n',
+    stderr: '',
+  })
+})
+
 t.test('delete gives up at its timeout while a finalizer holds the object', async t => {
   await world.helio('apply -f -', { stdin: page('{}').replace('namespace: web', 'namespace: web, finalizers: [example.com/hold]') })
   const ran = await world.helio('delete cm page -n web --timeout=50ms')
