@@ -133,6 +133,7 @@ const zeroOf = (shape: Shape | undefined): unknown => {
     case 'quantity':
       return '0'
     case 'object':
+      return Object.fromEntries(requiredZeros(shape.ref ?? ''))
     case 'map':
       return {}
     case 'list':
@@ -189,7 +190,21 @@ const checkObject = (walk: Walk, value: unknown, ref: string, place: Place): unk
     const result = check(walk, item, field, { path, goPath, struct, depth: place.depth + 1 })
     if (result !== NOTHING) copy[key] = result
   }
+  for (const [name, zero] of requiredZeros(ref)) copy[name] ??= zero
   return copy
+}
+
+const zeros = new Map<string, readonly (readonly [string, unknown])[]>()
+
+/** Required scalars are never absent in Go: they are there with their zero, which validation then judges. */
+const requiredZeros = (ref: string): readonly (readonly [string, unknown])[] => {
+  const known = zeros.get(ref)
+  if (known) return known
+  const found = [...(definition(ref)?.fields.values() ?? [])]
+    .filter(field => field.required && ['string', 'int32', 'int64', 'boolean'].includes(field.type))
+    .map(field => [field.name, zeroOf(field)] as const)
+  zeros.set(ref, found)
+  return found
 }
 
 const check = (walk: Walk, value: unknown, shape: Shape, place: Place): unknown => {

@@ -76,6 +76,16 @@ t.test('unknown and duplicate fields: Strict refuses, Warn warns, Ignore drops',
   })
 })
 
+t.test('what Go would fill with zeros is judged, not tripped over', async t => {
+  const { ask } = await createRig()
+  const broken = {
+    ...deployment('x'),
+    spec: { selector: { matchExpressions: [null, { values: ['a'] }] }, template: { spec: { containers: [{}, null] } } },
+  }
+  const refused = await ask('POST', DEPLOYMENTS, broken)
+  t.match(refused.json, { code: 422, reason: 'Invalid', message: /spec.template.spec.containers\[0\].name: Required value/ })
+})
+
 t.test('duplicate keys are found by path, in strings and escapes too', t => {
   t.same(duplicateKeys('{"a":1,"b":{"c":[{"d":1,"d":2}]},"a":3}'), ['b.c[0].d', 'a'])
   t.same(duplicateKeys('{"a":"\\"a\\":1,","\\u0061":2}'), ['a'])

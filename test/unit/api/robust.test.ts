@@ -26,19 +26,47 @@ const anyValue = (shape: Shape, depth: number): fc.Arbitrary<unknown> => {
   return fc.oneof({ weight: 9, arbitrary: fitting() }, { weight: 1, arbitrary: odd })
 }
 
-const objectOf = (name: string, depth: number): fc.Arbitrary<Record<string, unknown>> => {
+const objectOf = (name: string, depth: number, fieldsMax = 5): fc.Arbitrary<Record<string, unknown>> => {
   const fields = [...(definition(name)?.fields.values() ?? [])]
   if (fields.length === 0) return fc.constant({})
   return fc
-    .subarray(fields, { maxLength: Math.min(5, fields.length) })
+    .subarray(fields, { maxLength: Math.min(fieldsMax, fields.length) })
     .chain(chosen => fc.record(Object.fromEntries(chosen.map(field => [field.name, anyValue(field, depth + 1)]))))
+}
+
+const POD_SPEC = { containers: [{ name: 'main', image: 'x', ports: [{ containerPort: 80 }] }] }
+const WORKLOAD_SPEC = { selector: { matchLabels: { a: 'b' } }, template: { metadata: { labels: { a: 'b' } }, spec: POD_SPEC } }
+/** Specs that are valid, to be disturbed a little: a random one never is. */
+const VALID_SPECS: Readonly<Record<string, Record<string, unknown>>> = {
+  Pod: POD_SPEC,
+  Deployment: WORKLOAD_SPEC,
+  ReplicaSet: WORKLOAD_SPEC,
+  Service: { ports: [{ port: 80 }] },
+}
+
+const disturbed = (valid: Record<string, unknown>, name: string): fc.Arbitrary<Record<string, unknown>> => {
+  const over = objectOf(name, 0, 2).map(random => ({ ...valid, ...random }))
+  if (valid !== WORKLOAD_SPEC) return over
+  const template = disturbed(POD_SPEC, 'io.k8s.api.core.v1.PodSpec').map(spec => ({
+    ...valid,
+    template: { ...WORKLOAD_SPEC.template, spec },
+  }))
+  return fc.oneof(over, template)
 }
 
 const bodyOf = (kind: Kind): fc.Arbitrary<Record<string, unknown>> => {
   const parts = [...(definition(kind.definition)?.fields.values() ?? [])].filter(
     field => !['metadata', 'apiVersion', 'kind'].includes(field.name),
   )
-  return fc.record(Object.fromEntries(parts.map(field => [field.name, anyValue(field, 0)])), { requiredKeys: [] })
+  const random = fc.record(Object.fromEntries(parts.map(field => [field.name, anyValue(field, 0)])), { requiredKeys: [] })
+  const valid = VALID_SPECS[kind.kind]
+  const spec = parts.find(field => field.name === 'spec')?.ref
+  if (!valid || spec === undefined) return random
+  return fc.oneof(
+    random,
+    fc.record({ spec: disturbed(valid, spec), status: fc.constant({}) }),
+    fc.record({ spec: fc.constant(valid), status: objectOf(spec.replace(/Spec$/, 'Status'), 0, 4) }),
+  )
 }
 
 t.test('no body of any kind makes the server fail: it is stored or refused with a Status', async t => {
