@@ -77,8 +77,33 @@ const joinOnce = async (deps: ContactDeps, server: string, token: string, signal
   return identity
 }
 
+/** Retried for ever: the pods run meanwhile. Undefined when there is nowhere to join, or no time left. */
+const joinAtLast = async (
+  deps: ContactDeps,
+  failed: (error: unknown) => void,
+  signal: AbortSignal,
+): Promise<DeviceIdentity | undefined> => {
+  if (!deps.join) return undefined
+  const { server, token } = deps.join
+  if (token === undefined)
+    throw new ApiError('BadRequest', 'join: this device has never joined and got no token', {
+      hint: 'give --token, from DIR/join-token on the server',
+    })
+  for (let attempt = 0; !signal.aborted; attempt++) {
+    try {
+      const identity = await joinOnce(deps, server, token, signal)
+      deps.log.info('joined', { node: identity.nodeName, server: identity.server })
+      return identity
+    } catch (error) {
+      if (!signal.aborted) failed(error)
+    }
+    await deps.clock.sleep(JOIN_BACKOFF.baseMs + jitteredMs(JOIN_BACKOFF, attempt, deps.random), signal)
+  }
+  return undefined
+}
+
 export const openContact = (deps: ContactDeps): Contact => {
-  const { clock, log, memory, hooks } = deps
+  const { log, memory, hooks } = deps
   const stop = new AbortController()
   const values = new Map<string, unknown>()
   const events: Omit<DeviceEvent, 'cursor'>[] = []
@@ -91,39 +116,22 @@ export const openContact = (deps: ContactDeps): Contact => {
     for (const [key, value] of values) link.setStatus(key, value)
     for (const event of events.splice(0)) link.addEvent(event)
   }
-  /** Retried for ever: the pods run meanwhile. */
+  const failed = (message: string, error: unknown): void => {
+    state.lastError = messageOf(error)
+    log.error(message, { error: state.lastError, hint: error instanceof ApiError ? error.hint : undefined })
+  }
   const run = async (): Promise<void> => {
     const known = knownIdentity(deps)
-    if (known) {
-      if (known.server !== memory.identity?.server) await memory.saveIdentity(known)
-      return openLink(known)
-    }
-    if (!deps.join) return
-    const { server, token } = deps.join
-    if (token === undefined)
-      throw new ApiError('BadRequest', 'join: this device has never joined and got no token', {
-        hint: 'give --token, from DIR/join-token on the server',
-      })
-    for (let attempt = 0; !stop.signal.aborted; attempt++) {
-      try {
-        const identity = await joinOnce(deps, server, token, stop.signal)
-        state.lastError = undefined
-        log.info('joined', { node: identity.nodeName, server: identity.server })
-        return openLink(identity)
-      } catch (error) {
-        state.lastError = messageOf(error)
-        log.error('join failed', { error: state.lastError, hint: error instanceof ApiError ? error.hint : undefined })
-      }
-      await clock.sleep(JOIN_BACKOFF.baseMs + jitteredMs(JOIN_BACKOFF, attempt, deps.random), stop.signal)
-    }
+    if (known && known.server !== memory.identity?.server) await memory.saveIdentity(known)
+    const identity = known ?? (await joinAtLast(deps, error => failed('join failed', error), stop.signal))
+    if (!identity) return
+    state.lastError = undefined
+    openLink(identity)
   }
   // Never within the caller's own turn: the pods' first steps go before any dialing.
   const running = Promise.resolve()
     .then(run)
-    .catch((error: unknown) => {
-      state.lastError = messageOf(error)
-      log.error('no contact with a server', { error: state.lastError, hint: error instanceof ApiError ? error.hint : undefined })
-    })
+    .catch((error: unknown) => failed('no contact with a server', error))
   return {
     get link() {
       return state.link

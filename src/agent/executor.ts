@@ -51,38 +51,40 @@ const prepare = (action: Of<'startContainer'>): Of<'startContainer'>['start']['s
   return { ...spec, mounts }
 }
 
+/** The container counts as started once its postStart hook has done its part; where that fails, it is stopped again. */
+const start = async (deps: ExecutorDeps, action: Of<'startContainer'>): Promise<ActionResult> => {
+  const { log, runtime } = deps
+  const container: ContainerInfo = await runtime.startContainer(prepare(action))
+  if (!action.postStart) return { container }
+  const { handler, target } = action.postStart
+  const answer = await runHandler(handler, { ...target, id: container.id }, POST_START_TIMEOUT_MS, deps)
+  if (!answer.ok) {
+    const { podName } = action.start.spec
+    log.info('postStart hook failed, container is stopped', { pod: podName, container: action.name, error: answer.message })
+    await runtime.stopContainer(container.id, action.graceMs)
+  }
+  return { container }
+}
+
+/** preStop and the signal share the grace. */
+const stop = async (deps: ExecutorDeps, action: Of<'stopContainer'>): Promise<ActionResult> => {
+  const { clock, log, runtime } = deps
+  const beganMs = clock.mono()
+  if (action.preStop) {
+    const answer = await runHandler(action.preStop.handler, action.preStop.target, action.graceMs, deps)
+    if (!answer.ok) log.info('preStop hook failed', { container: action.name, id: action.id, error: answer.message })
+  }
+  const leftMs = action.preStop ? Math.max(GRACE_MS_MIN, action.graceMs - (clock.mono() - beganMs)) : action.graceMs
+  await runtime.stopContainer(action.id, leftMs)
+  await deps.exitTaken(action.id)
+  return {}
+}
+
 export const createExecutor = (deps: ExecutorDeps): Executor => {
-  const { clock, exec, log, runtime, network } = deps
+  const { exec, runtime, network } = deps
   const steps = createParallel(ACTIONS_PARALLEL)
   const probes = createParallel(PROBES_PARALLEL)
 
-  const start = async (action: Of<'startContainer'>): Promise<ActionResult> => {
-    const container: ContainerInfo = await runtime.startContainer(prepare(action))
-    if (action.postStart) {
-      const { handler, target } = action.postStart
-      const answer = await runHandler(handler, { ...target, id: container.id }, POST_START_TIMEOUT_MS, deps)
-      if (!answer.ok) {
-        log.info('postStart hook failed, container is stopped', {
-          pod: action.start.spec.podName,
-          container: action.name,
-          error: answer.message,
-        })
-        await runtime.stopContainer(container.id, action.graceMs)
-      }
-    }
-    return { container }
-  }
-  const stop = async (action: Of<'stopContainer'>): Promise<ActionResult> => {
-    const beganMs = clock.mono()
-    if (action.preStop) {
-      const answer = await runHandler(action.preStop.handler, action.preStop.target, action.graceMs, deps)
-      if (!answer.ok) log.info('preStop hook failed', { container: action.name, id: action.id, error: answer.message })
-    }
-    const leftMs = action.preStop ? Math.max(GRACE_MS_MIN, action.graceMs - (clock.mono() - beganMs)) : action.graceMs
-    await runtime.stopContainer(action.id, leftMs)
-    await deps.exitTaken(action.id)
-    return {}
-  }
   const table: Table = {
     configureNetwork: async ({ config }) => {
       await network.configure(config)
@@ -100,8 +102,8 @@ export const createExecutor = (deps: ExecutorDeps): Executor => {
       await network.attach({ uid, netns, address })
       return {}
     },
-    startContainer: start,
-    stopContainer: stop,
+    startContainer: action => start(deps, action),
+    stopContainer: action => stop(deps, action),
     removeContainer: async ({ id }) => {
       await runtime.removeContainer(id)
       return {}

@@ -33,15 +33,16 @@ export interface LogRotationDeps {
 
 const sizeOf = (path: string): number => statSync(path, { throwIfNoEntry: false })?.size ?? 0
 
+const disarm = (entry: Tracked): void => {
+  entry.watcher?.close()
+  entry.cancel?.()
+  entry.watcher = undefined
+  entry.cancel = undefined
+}
+
 export const createLogRotation = (deps: LogRotationDeps): LogRotation => {
   const tracked = new Map<string, Tracked>()
 
-  const disarm = (entry: Tracked): void => {
-    entry.watcher?.close()
-    entry.cancel?.()
-    entry.watcher = undefined
-    entry.cancel = undefined
-  }
   const failed = (id: string, error: unknown): void => deps.log.error('log cannot be rotated', { id, error: messageOf(error) })
 
   /** Waits for the kernel to say that something was written; then looks after a while. */

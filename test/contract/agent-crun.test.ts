@@ -1,6 +1,6 @@
 // The agent on real containers (crun, conmon), with a network that does nothing: what only a kernel can show.
 
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { existsSync, mkdtempSync, readFileSync, rmdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { basename, join } from 'node:path'
 import t from 'tap'
@@ -21,6 +21,18 @@ const RUNS = 'trap "exit 0" TERM; while :; do sleep 1000 & wait; done'
 const script = (line: string, changes: Partial<Container> = {}): Container =>
   container(changes.name ?? 'main', { image: 'busybox', command: [...shell(line)], ...changes })
 
+/** What the runtime leaves for the next pod: empty folders below its root. */
+const removeCgroups = (root: string): void => {
+  const mounts = readFileSync('/proc/self/mounts', 'utf8')
+    .split('\n')
+    .map(line => line.split(' '))
+  for (const [, path = '', type = ''] of mounts) {
+    if (!type.startsWith('cgroup') || !existsSync(join(path, root))) continue
+    if (existsSync(join(path, root, 'monitors'))) rmdirSync(join(path, root, 'monitors'))
+    rmdirSync(join(path, root))
+  }
+}
+
 t.test('an agent on crun', { skip: why ?? false }, async t => {
   const dir = mkdtempSync(join(tmpdir(), 'helio-agent-crun-'))
   const open = (): Promise<Runtime> =>
@@ -39,6 +51,7 @@ t.test('an agent on crun', { skip: why ?? false }, async t => {
     await b.give(document([]))
     await b.until('all gone', () => b.values.size <= 1)
     await agent.close()
+    removeCgroups(`/${basename(dir)}`)
     rmSync(dir, { recursive: true, force: true })
   })
   await b.until('the link', () => b.hooks !== undefined)
