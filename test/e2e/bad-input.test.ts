@@ -147,7 +147,7 @@ t.test('garbage, an unknown kind, a wrong media type and a wrong verb are refuse
     'x',
     415,
     { reason: 'UnsupportedMediaType' },
-    { 'content-type': 'application/vnd.kubernetes.protobuf' },
+    { 'content-type': 'text/plain' },
   )
   await refused(t, 'PUT', CONFIG_MAPS, { apiVersion: 'v1', kind: 'ConfigMap' }, 405, { reason: 'MethodNotAllowed' })
   await refused(t, 'POST', CONFIG_MAPS, `${'['.repeat(20_000)}`, 400, { reason: 'BadRequest' })

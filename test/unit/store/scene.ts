@@ -54,7 +54,9 @@ export const createScene = async (): Promise<Scene> => {
   snapshots.push(pictureOf(store))
   await write(170, 180)
   const inFile = history.length
+  // A clean stop keeps what is newer than the last snapshot.
   await store.close()
+  snapshots.push(pictureOf(store))
   store = await openAt(dir)
   await write(180, 190)
   const still = join(root, 'still')
