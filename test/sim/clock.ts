@@ -1,4 +1,5 @@
 // Clocks of simulated machines: wall time with an offset, drift and steps (a dead battery: 1970); monotonic time restarts at boot.
+// Each process has a clock of its own: when it is killed its timers never fire and it can set no new ones.
 
 import type { Clock } from '../../src/base/clock.ts'
 import type { World } from './world.ts'
@@ -6,39 +7,62 @@ import type { World } from './world.ts'
 /** Where virtual time starts on a correct wall clock. */
 export const WORLD_EPOCH_MS = Date.UTC(2026, 0, 1)
 
-export interface SimClock extends Clock {
-  /** The wall clock jumps (NTP, a flat battery). */
-  setOffset(offsetMs: number): void
-  /** The machine starts anew: monotonic time from 0, all its timers are gone. */
-  boot(): void
-  /** The machine or process is dead: its timers never fire. */
-  halt(): void
+export interface ProcessClock extends Clock {
+  readonly isAlive: boolean
+  kill(): void
 }
 
-export const createSimClock = (world: World, options: { offsetMs?: number; driftPerMillion?: number } = {}): SimClock => {
-  const state = { offsetMs: options.offsetMs ?? 0, bootedAtMs: world.nowMs, life: 0 }
+export interface MachineClock {
+  /** The clock of a process started now. */
+  process(): ProcessClock
+  /** The wall clock jumps (NTP, a flat battery). */
+  step(byMs: number): void
+  /** Monotonic time begins anew; the processes of before have to be killed by whoever runs them. */
+  boot(): void
+}
+
+export const createMachineClock = (world: World, options: { offsetMs?: number; driftPerMillion?: number } = {}): MachineClock => {
+  const state = { offsetMs: options.offsetMs ?? 0, bootedAtMs: world.nowMs }
   const drift = (options.driftPerMillion ?? 0) / 1_000_000
+  const now = (): number => WORLD_EPOCH_MS + Math.floor(world.nowMs * (1 + drift)) + state.offsetMs
   return {
-    now: () => WORLD_EPOCH_MS + Math.floor(world.nowMs * (1 + drift)) + state.offsetMs,
-    mono: () => world.nowMs - state.bootedAtMs,
-    after(delayMs, fn) {
-      const life = state.life
-      return world.after(delayMs, () => {
-        if (life === state.life) fn()
-      })
+    process() {
+      const life = { alive: true }
+      const after: Clock['after'] = (delayMs, fn) => {
+        if (!life.alive) return () => {}
+        return world.after(delayMs, () => {
+          if (life.alive) fn()
+        })
+      }
+      return {
+        get isAlive() {
+          return life.alive
+        },
+        kill() {
+          life.alive = false
+        },
+        now,
+        mono: () => world.nowMs - state.bootedAtMs,
+        after,
+        sleep: (delayMs, signal) =>
+          new Promise(resolve => {
+            const cancel = after(delayMs, resolve)
+            signal?.addEventListener(
+              'abort',
+              () => {
+                cancel()
+                resolve()
+              },
+              { once: true },
+            )
+          }),
+      }
     },
-    sleep() {
-      throw new Error('assertion failed: a simulated machine may not sleep; it asks for a timer')
-    },
-    setOffset(offsetMs) {
-      state.offsetMs = offsetMs
+    step(byMs) {
+      state.offsetMs += byMs
     },
     boot() {
-      state.life++
       state.bootedAtMs = world.nowMs
-    },
-    halt() {
-      state.life++
     },
   }
 }

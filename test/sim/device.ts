@@ -1,38 +1,65 @@
-// A device of the simulated world: the real device machine and the real link shell over the fake runtime, a disk that loses what was
-// not yet on it, and a link that breaks. An agent crash leaves what runs; a reboot leaves nothing but the disk.
+// A device of the simulated world: the real device machine, its loop and its link over the fake runtime, a disk that loses what was not
+// yet on it, and a link that breaks. An agent crash leaves what runs; a reboot leaves nothing but the disk.
 
 import type { Action, ActionResult } from '../../src/agent/action.ts'
 import type { Device } from '../../src/agent/device.ts'
 import type { Image } from '../../src/agent/images/images.ts'
-import { type DeviceState, newState, type Output, step, wakeAtMs } from '../../src/agent/machine.ts'
+import { createLoop } from '../../src/agent/loop.ts'
+import { type DeviceState, type Input, newState, type Output } from '../../src/agent/machine.ts'
 import type { PodMemory } from '../../src/agent/pod-record.ts'
+import { createRemembering } from '../../src/agent/remembering.ts'
 import { timestamp } from '../../src/base/clock.ts'
-import { silentLog } from '../../src/base/log.ts'
+import type { Random } from '../../src/base/random.ts'
 import type { DeviceLink, Document, HeldHead } from '../../src/link/link.ts'
 import { openDeviceLink } from '../../src/link/transports/index.ts'
 import { allocateAddress } from '../../src/network/index.ts'
-import { createFakeDevice, type FakeDevice } from '../../src/runtime/fake-device.ts'
-import { createSimClock } from './clock.ts'
+import { createFakeDevice, drawProgram, type FakeDevice } from '../../src/runtime/fake-device.ts'
+import { createMachineClock, type MachineClock, type ProcessClock } from './clock.ts'
+import { createSimDisk, FLASH } from './disk.ts'
 import { createSimLink, type SimLink } from './network.ts'
-import type { Profile } from './profile.ts'
-import { CLUSTER_CIDR, type SimServer, simSha256, simSign } from './server.ts'
-import type { World } from './world.ts'
+import { CALM_RUNTIME, type Profile } from './profile.ts'
+import { type SimServer, simSha256, simSign } from './server.ts'
+import { type World, worldLog } from './world.ts'
+
+export interface Held {
+  readonly head: HeldHead
+  readonly document: Document
+}
 
 export interface SimDevice {
   readonly name: string
   readonly link: SimLink
   readonly runtime: FakeDevice
-  /** Undefined while the agent is down. */
+  readonly clock: MachineClock
+  /** The machine of the running agent; undefined while it is down. */
   readonly state: DeviceState | undefined
   readonly connected: boolean
-  readonly held: { head: HeldHead; document: Document } | undefined
-  /** Heads in the order they were made durable, for the checks. */
-  readonly heads: readonly HeldHead[]
+  /** What is on disk. */
+  readonly held: Held | undefined
+  /** The process dies; what runs goes on. */
   crashAgent(): void
+  /** The power goes: nothing runs until the agent is started. */
   reboot(): void
   startAgent(): void
-  /** Called before an action is carried out. */
-  onAction(fn: (action: Action) => void): void
+  /** Containers started from now on neither crash nor hang. */
+  calm(): void
+}
+
+/** What the checks want to hear of devices. */
+export interface DeviceWatcher {
+  /** Before an action is carried out. */
+  action(device: SimDevice, action: Action): void
+  /** A head has become durable. */
+  saved(device: SimDevice, head: HeldHead): void
+  /** The machine is given a document. */
+  document(device: SimDevice, document: Document): void
+}
+
+export interface DeviceDeps {
+  readonly world: World
+  readonly server: SimServer
+  readonly profile: Profile
+  readonly watcher: DeviceWatcher
 }
 
 const IMAGE: Image = {
@@ -45,9 +72,8 @@ const IMAGE: Image = {
   config: { entrypoint: [], cmd: ['run'], env: [], workingDir: '', user: '', stopSignal: '', labels: {} },
 }
 
-const SAVE_MS_MIN = 2
-const SAVE_MS_SPREAD = 40
-const SOON_MS = 1
+/** A step that costs next to nothing still ends in a later event. */
+const STEP_MS = 1
 
 const deviceOf = (name: string): Device => ({
   nodeName: name,
@@ -65,195 +91,232 @@ const deviceOf = (name: string): Device => ({
   allocateAddress,
 })
 
-export const createSimDevice = (world: World, server: SimServer, name: string, profile: Profile): SimDevice => {
+const NODE_STATUS = {
+  capacity: { cpu: '4', memory: '1Gi', pods: '110' },
+  allocatable: { cpu: '4', memory: '1Gi', pods: '110' },
+  conditions: [{ type: 'Ready', status: 'True', reason: 'AgentReady', message: '', lastTransitionTime: timestamp(0) }],
+  addresses: [{ type: 'InternalIP', address: '192.0.2.1' }],
+}
+
+/** What lies on the device's disk. */
+interface Files {
+  held: Held | undefined
+  readonly memories: Map<string, PodMemory>
+  readonly folders: Set<string>
+}
+
+interface Agent {
+  readonly state: DeviceState
+  readonly link: DeviceLink
+  readonly clock: ProcessClock
+  readonly stopWatching: () => void
+}
+
+interface AgentDeps extends DeviceDeps {
+  readonly device: SimDevice
+  readonly clock: ProcessClock
+  readonly random: Random
+  readonly files: Files
+  readonly write: (land: () => void, done: () => void) => void
+  readonly bootID: string
+}
+
+/** Runs one action on the fake device; `answer` is told in a later event. */
+const carryOut = (deps: AgentDeps, action: Action, answer: (input: Input) => void): void => {
+  const { device, clock, files } = deps
+  const done = (result: ActionResult = {}): void => answer({ on: 'done', action, result })
+  const soon = (result: ActionResult = {}): void => void clock.after(STEP_MS, () => done(result))
+  const { runtime } = device
+  const table: { readonly [K in Action['do']]?: (action: Extract<Action, { do: K }>) => void } = {
+    writeVolumes({ uid }) {
+      files.folders.add(uid)
+      soon()
+    },
+    removeVolumes({ uid }) {
+      files.folders.delete(uid)
+      soon()
+    },
+    createSandbox({ sandbox }) {
+      const { netns } = runtime.createSandbox(sandbox)
+      soon(netns === undefined ? {} : { netns })
+    },
+    startContainer({ start }) {
+      runtime.start(start.spec, result => {
+        if (!clock.isAlive) return
+        if ('info' in result) done({ container: result.info })
+        else answer({ on: 'failed', action, message: result.error })
+      })
+    },
+    stopContainer: ({ id, graceMs }) => runtime.stop(id, graceMs, () => soon()),
+    removeContainer({ id }) {
+      if (runtime.remove(id)) soon()
+      else clock.after(STEP_MS, () => answer({ on: 'failed', action, message: 'it is running' }))
+    },
+    removeSandbox({ uid }) {
+      runtime.removeSandbox(uid)
+      soon()
+    },
+    probe: () => soon({ answer: { ok: true, message: '' } }),
+  }
+  const run = table[action.do] as ((action: Action) => void) | undefined
+  if (run) run(action)
+  else soon()
+}
+
+const openLink = (deps: AgentDeps, onDocument: (document: Document) => void): DeviceLink => {
+  const { world, server, device, clock, files, watcher } = deps
+  return openDeviceLink({
+    device: device.name,
+    bootID: deps.bootID,
+    clock,
+    random: deps.random,
+    log: worldLog(world, device.name),
+    dialer: { dial: signal => device.link.dial(connection => server.accept(device.name, connection), signal) },
+    memory: {
+      load: () => files.held,
+      save: (head, document) =>
+        new Promise(resolve =>
+          deps.write(() => {
+            files.held = { head, document }
+            world.trace(`${device.name} saved generation ${head.generation}`)
+            watcher.saved(device, head)
+          }, resolve),
+        ),
+    },
+    verify: (text, signature) => simSign(text) === signature,
+    sha256: simSha256,
+    onDocument,
+    onStream: (_request, stream) => stream.end('the simulation has no logs'),
+  })
+}
+
+const openAgent = (deps: AgentDeps): Agent => {
+  const { world, device, clock, files, watcher } = deps
+  const { name } = device
+  const state = newState(deviceOf(name))
+  const remembering = createRemembering({
+    clock,
+    log: worldLog(world, name),
+    memory: {
+      savePods: changes =>
+        new Promise(resolve =>
+          deps.write(() => {
+            for (const [uid, memory] of changes) {
+              if (memory) files.memories.set(uid, memory)
+              else files.memories.delete(uid)
+            }
+          }, resolve),
+        ),
+    },
+  })
+  const early: ((link: DeviceLink) => void)[] = []
+  const hold: { link: DeviceLink | undefined } = { link: undefined }
+  const tell = (fn: (link: DeviceLink) => void): void => {
+    if (hold.link) fn(hold.link)
+    else early.push(fn)
+  }
+  const table: { readonly [K in Output['do']]: (output: Extract<Output, { do: K }>) => void } = {
+    act({ action }) {
+      world.trace(`${name} ${action.do}${'uid' in action ? ` ${action.uid}` : ''}`)
+      watcher.action(device, action)
+      carryOut(deps, action, input => loop.send(input))
+    },
+    report: ({ key, value }) => tell(link => link.setStatus(key, value)),
+    event({ record, note: { type, reason, note } }) {
+      const regarding = { kind: 'Pod', namespace: record.namespace, name: record.name, uid: record.uid }
+      tell(link => link.addEvent({ regarding, type, reason, note, time: timestamp(clock.now()) }))
+    },
+    remember: ({ uid, memory }) => remembering.pod(uid, memory),
+    forgetLogs: () => {},
+  }
+  const carry = (output: Output): void => (table[output.do] as (output: Output) => void)(output)
+  const loop = createLoop(clock, state, carry)
+  // Pods before the network: the machine runs before the link dials.
+  loop.send({
+    on: 'start',
+    truth: device.runtime.inspect(),
+    document: files.held?.document,
+    memories: new Map(files.memories),
+    folders: [...files.folders],
+  })
+  const stopWatching = device.runtime.onExit(container => loop.send({ on: 'exited', container }))
+  const link = openLink(deps, document => {
+    watcher.document(device, document)
+    loop.send({ on: 'document', document })
+  })
+  hold.link = link
+  for (const fn of early.splice(0)) fn(link)
+  link.setStatus('node', NODE_STATUS)
+  return { state, link, clock, stopWatching }
+}
+
+export const createSimDevice = (deps: DeviceDeps, name: string): SimDevice => {
+  const { world, profile } = deps
   const random = world.random.fork(`device/${name}`)
   const offsetMs = profile.clockOffsetMsMax === 0 ? 0 : random.int(profile.clockOffsetMsMax * 2) - profile.clockOffsetMsMax
-  const machineClock = createSimClock(world, { offsetMs })
-  const clock = createSimClock(world, { offsetMs })
-  const runtime = createFakeDevice({ clock: machineClock, random: random.fork('runtime'), profile: profile.runtime })
+  const clock = createMachineClock(world, { offsetMs, driftPerMillion: profile.clockOffsetMsMax === 0 ? 0 : random.int(200) - 100 })
+  const shape = { runtime: profile.runtime }
+  const runtime = createFakeDevice({
+    clock: clock.process(),
+    random: random.fork('runtime'),
+    program: (_spec, own) => drawProgram(shape.runtime, own),
+  })
   const link = createSimLink(world, name, profile.link)
-  const disk = {
-    held: undefined as { head: HeldHead; document: Document } | undefined,
-    memories: new Map<string, PodMemory>(),
-    heads: [] as HeldHead[],
-    boots: 0,
-  }
-  const live = {
-    state: undefined as DeviceState | undefined,
-    link: undefined as DeviceLink | undefined,
-    life: 0,
-    cancelWake: undefined as (() => void) | undefined,
-    cancelExit: undefined as (() => void) | undefined,
-  }
-  const listeners: ((action: Action) => void)[] = []
-  const diskDraws = random.fork('disk')
+  const disk = createSimDisk(world, random.fork('disk'), FLASH)
+  const files: Files = { held: undefined, memories: new Map(), folders: new Set() }
+  const count = { boots: 1, lives: 0 }
+  const live: { agent: Agent | undefined } = { agent: undefined }
 
-  /** Runs later, unless the agent died meanwhile: what it was about to write is lost. */
-  const later = (delayMs: number, fn: () => void): void => {
-    const { life } = live
-    world.after(delayMs, () => {
-      if (life === live.life) fn()
-    })
-  }
-  const now = () => ({ wallMs: clock.now(), monoMs: clock.mono() })
-  const feed = (input: Parameters<typeof step>[1]): void => {
-    const { state } = live
-    if (!state) return
-    for (const output of step(state, input, now())) carryOut(output)
-    live.cancelWake?.()
-    const at = wakeAtMs(state)
-    live.cancelWake = at === undefined ? undefined : clock.after(Math.max(0, at - clock.mono()), () => feed({ on: 'tick' }))
-  }
-  const done = (action: Action, result: ActionResult = {}): void => feed({ on: 'done', action, result })
-  const soon = (action: Action, result: ActionResult = {}): void => later(SOON_MS, () => done(action, result))
-
-  const act = (action: Action): void => {
-    for (const listener of listeners) listener(action)
-    const { life } = live
-    switch (action.do) {
-      case 'createSandbox':
-        return soon(action, { netns: runtime.createSandbox(action.sandbox).netns ?? '/ns' })
-      case 'startContainer':
-        return runtime.start(action.start.spec, result => {
-          if (life !== live.life) return
-          if ('info' in result) done(action, { container: result.info })
-          else feed({ on: 'failed', action, message: result.error })
-        })
-      case 'stopContainer':
-        return runtime.stop(action.id, action.graceMs, () => later(SOON_MS, () => done(action)))
-      case 'removeContainer':
-        runtime.remove(action.id)
-        return soon(action)
-      case 'removeSandbox':
-        runtime.removeSandbox(action.uid)
-        return soon(action)
-      case 'probe':
-        return soon(action, { answer: { ok: true, message: '' } })
-      default:
-        return soon(action)
-    }
-  }
-  const carryOut = (output: Output): void => {
-    switch (output.do) {
-      case 'act':
-        world.trace(`${name} ${output.action.do} ${'uid' in output.action ? output.action.uid : ''}`)
-        return act(output.action)
-      case 'report':
-        return live.link?.setStatus(output.key, output.value)
-      case 'event':
-        return live.link?.addEvent({
-          regarding: { kind: 'Pod', namespace: output.record.namespace, name: output.record.name, uid: output.record.uid },
-          ...output.note,
-          time: timestamp(clock.now()),
-        } as Parameters<DeviceLink['addEvent']>[0])
-      case 'remember':
-        return later(SAVE_MS_MIN + diskDraws.int(SAVE_MS_SPREAD), () => {
-          if (output.memory) disk.memories.set(output.uid, output.memory)
-          else disk.memories.delete(output.uid)
-        })
-      case 'forgetLogs':
-        return
-    }
-  }
-
-  const openLink = (): DeviceLink => {
-    const { life } = live
-    return openDeviceLink({
-      device: name,
-      bootID: `${name}/${disk.boots}`,
-      clock,
-      random: random.fork(`link/${life}`),
-      log: silentLog,
-      dialer: {
-        dial: () =>
-          new Promise((resolve, reject) => {
-            const connection = server.isUp ? link.open(end => server.accept(name, end)) : undefined
-            if (connection) resolve(connection)
-            else reject(new Error('no route to the server'))
-          }),
-      },
-      memory: {
-        load: () => disk.held,
-        save: (head, document) =>
-          new Promise(resolve =>
-            later(SAVE_MS_MIN + diskDraws.int(SAVE_MS_SPREAD), () => {
-              disk.held = { head, document }
-              disk.heads.push(head)
-              world.trace(`${name} saved generation ${head.generation}`)
-              resolve()
-            }),
-          ),
-      },
-      verify: (text, signature) => simSign(text) === signature,
-      sha256: simSha256,
-      onDocument: document => {
-        if (life === live.life) feed({ on: 'document', document })
-      },
-      onStream: (_request, stream) => stream.end('the simulation has no logs'),
-    })
-  }
-
-  const startAgent = (): void => {
-    if (live.state) return
-    world.trace(`${name} agent start`)
-    live.state = newState(deviceOf(name))
-    const truth = runtime.inspect()
-    live.cancelExit = runtime.onExit(container => feed({ on: 'exited', container }))
-    // Pods before the network: the machine runs before the link dials.
-    const held = disk.held?.document
-    live.link = openLink()
-    feed({ on: 'start', truth, document: held, memories: new Map(disk.memories), folders: [] })
-    live.link.setStatus('node', {
-      capacity: { cpu: '4', memory: '1Gi', pods: '110' },
-      allocatable: { cpu: '4', memory: '1Gi', pods: '110' },
-      conditions: [{ type: 'Ready', status: 'True', reason: 'AgentReady', message: '', lastTransitionTime: timestamp(0) }],
-      addresses: [{ type: 'InternalIP', address: '192.0.2.1' }],
-    })
-  }
   const crashAgent = (): void => {
-    if (!live.state) return
+    const { agent } = live
+    if (!agent) return
     world.trace(`${name} agent crash`)
-    live.life++
-    live.cancelWake?.()
-    live.cancelExit?.()
-    live.state = undefined
-    live.link = undefined
-    clock.halt()
+    live.agent = undefined
+    agent.clock.kill()
+    agent.stopWatching()
+    disk.crash()
     runtime.crashAgent()
-    // The kernel closes the sockets of a dead process.
-    if (!link.isCut) {
-      link.cut('break')
-      link.heal()
-    }
+    link.drop('client')
   }
-  return {
+  const device: SimDevice = {
     name,
     link,
     runtime,
-    heads: disk.heads,
+    clock,
     get state() {
-      return live.state
+      return live.agent?.state
     },
     get connected() {
-      return live.link?.connected ?? false
+      return live.agent?.link.connected ?? false
     },
     get held() {
-      return disk.held
+      return files.held
     },
-    startAgent,
     crashAgent,
     reboot() {
       crashAgent()
       world.trace(`${name} reboot`)
-      disk.boots++
+      count.boots++
       runtime.reboot()
-      machineClock.boot()
       clock.boot()
     },
-    onAction: fn => void listeners.push(fn),
+    startAgent() {
+      if (live.agent) return
+      world.trace(`${name} agent start`)
+      const life = ++count.lives
+      live.agent = openAgent({
+        ...deps,
+        device,
+        clock: clock.process(),
+        random: random.fork(`agent/${life}`),
+        files,
+        write: disk.write,
+        bootID: `${name}.${count.boots}`,
+      })
+    },
+    calm() {
+      shape.runtime = CALM_RUNTIME
+    },
   }
+  return device
 }
-
-/** Pods are numbered over the whole range so that every node has a /24. */
-export const podCIDROf = (index: number): string => `10.${(index >> 8) & 255}.${index & 255}.0/24`
-export { CLUSTER_CIDR }

@@ -1,113 +1,163 @@
-// Links of the simulated world: latency, bandwidth, cuts, half-open connections. Within one connection frames keep their order, as
-// over WebSocket; a cut loses what is on its way. Frames are text, so no object is ever shared between two machines.
+// Links of the simulated world: latency, bandwidth, cuts, half-open connections. Within one connection frames keep their order, as over
+// TLS; frames are text, so no object is ever shared between two machines. What a half-open cut holds back is delivered late or never.
 
+import { QUEUE_BYTES_MAX } from '../../src/link/limits.ts'
 import type { Connection } from '../../src/link/link.ts'
 import type { World } from './world.ts'
 
 export interface LinkShape {
   readonly latencyMinMs: number
-  readonly latencyMeanMs: number
+  readonly latencyStepMs: number
   readonly bytesPerSecond: number
 }
 
-export const LAN: LinkShape = { latencyMinMs: 1, latencyMeanMs: 2, bytesPerSecond: 10_000_000 }
+export const LAN: LinkShape = { latencyMinMs: 1, latencyStepMs: 1, bytesPerSecond: 10_000_000 }
+export const SLOW: LinkShape = { latencyMinMs: 200, latencyStepMs: 700, bytesPerSecond: 8_000 }
+
+export type CutKind = 'break' | 'half-open'
 
 export interface SimLink {
-  /** Opens a connection now; `accept` gets the server's end. Undefined when the link is cut. */
-  open(accept: (connection: Connection) => void): Connection | undefined
+  /** Settles with the client's end once the other machine took the connection; rejects when nothing answers, or the caller gives up. */
+  dial(accept: (connection: Connection) => boolean, signal: AbortSignal): Promise<Connection>
   /** Nothing passes; open connections either break (both ends hear of it) or stay half-open (nobody does). */
-  cut(kind: 'break' | 'half-open'): void
+  cut(kind: CutKind): void
   heal(): void
+  /** A process died: its ends are gone without a word to it, the other ends hear of it as far as the link lets them. */
+  drop(side: 'client' | 'server'): void
   readonly isCut: boolean
   readonly bytes: { up: number; down: number }
+  /** The most bytes one end ever had waiting. */
+  readonly queuedMax: number
 }
 
 interface End extends Connection {
-  live: boolean
+  readonly side: 'client' | 'server'
+  queuedBytes: number
+  isLive: boolean
+  /** What arrived while the link was half-open. */
+  held: (() => void)[]
 }
+
+/** How often latency may grow by a step: exponential by coin flips, no floating functions that differ by engine. */
+const LATENCY_STEPS_MAX = 6
 
 export const createSimLink = (world: World, name: string, shape: LinkShape): SimLink => {
   const random = world.random.fork(`network/${name}`)
-  const state = { cut: false, ends: [] as End[], generation: 0 }
+  const state = { cut: undefined as CutKind | undefined, ends: [] as End[], queuedMax: 0 }
   const bytes = { up: 0, down: 0 }
 
-  /** Exponential by a table of integer draws: no floating functions that differ by engine. */
   const latency = (): number => {
     let steps = 0
-    while (random.int(2) === 0 && steps < 6) steps++
-    return shape.latencyMinMs + steps * (shape.latencyMeanMs - shape.latencyMinMs)
+    while (random.int(2) === 0 && steps < LATENCY_STEPS_MAX) steps++
+    return shape.latencyMinMs + steps * shape.latencyStepMs
+  }
+  const end = (one: End, reason: string): void => {
+    if (!one.isLive) return
+    one.isLive = false
+    one.held = []
+    one.onClose(reason)
   }
 
-  const createEnd = (direction: 'up' | 'down', peer: () => End): End => {
-    const line = { freeAtMs: 0, lastArrivalMs: 0, queued: 0 }
-    const end: End = {
-      live: true,
+  const createEnd = (side: End['side'], peer: () => End): End => {
+    const line = { freeAtMs: 0, lastArrivalMs: 0 }
+    /** Behind everything sent before. */
+    const travel = (sizeBytes: number, fn: () => void): void => {
+      line.freeAtMs = Math.max(world.nowMs, line.freeAtMs) + (sizeBytes / shape.bytesPerSecond) * 1000
+      line.lastArrivalMs = Math.max(line.lastArrivalMs, line.freeAtMs + latency())
+      world.after(line.lastArrivalMs - world.nowMs, () => {
+        if (!peer().isLive) return
+        if (state.cut === undefined && peer().held.length === 0) fn()
+        else peer().held.push(fn)
+      })
+    }
+    const one: End = {
+      side,
       queuedBytes: 0,
+      isLive: true,
+      held: [],
       onFrame: () => {},
       onClose: () => {},
       send(frame) {
-        if (!end.live) return
-        bytes[direction] += frame.length
-        if (state.cut) return
-        const generation = state.generation
-        const startMs = Math.max(world.nowMs, line.freeAtMs)
-        line.freeAtMs = startMs + (frame.length / shape.bytesPerSecond) * 1000
-        line.lastArrivalMs = Math.max(line.lastArrivalMs, line.freeAtMs + latency())
-        world.after(line.lastArrivalMs - world.nowMs, () => {
-          if (generation === state.generation && peer().live) peer().onFrame(frame)
+        if (!one.isLive) return
+        if (one.queuedBytes + frame.length > QUEUE_BYTES_MAX) {
+          world.mark('a connection closed itself for being slow')
+          one.close('slow')
+          return
+        }
+        bytes[side === 'client' ? 'up' : 'down'] += frame.length
+        one.queuedBytes += frame.length
+        state.queuedMax = Math.max(state.queuedMax, one.queuedBytes)
+        travel(frame.length, () => {
+          one.queuedBytes -= frame.length
+          peer().onFrame(frame)
         })
       },
       close(reason) {
-        if (!end.live) return
-        end.live = false
-        end.onClose(reason)
-        if (state.cut) return
-        world.after(latency(), () => {
-          const other = peer()
-          if (!other.live) return
-          other.live = false
-          other.onClose('closed by the other side')
-        })
+        if (!one.isLive) return
+        travel(0, () => end(peer(), 'closed by the other side'))
+        // As with a socket, the end hears of its own close later.
+        one.isLive = false
+        world.after(0, () => one.onClose(reason))
       },
     }
-    state.ends.push(end)
-    return end
+    state.ends.push(one)
+    return one
+  }
+  const connect = (accept: (connection: Connection) => boolean): Connection | undefined => {
+    state.ends = state.ends.filter(one => one.isLive)
+    const client: End = createEnd('client', () => server)
+    const server: End = createEnd('server', () => client)
+    if (accept(server)) return client
+    client.isLive = false
+    server.isLive = false
+    return undefined
   }
 
   return {
     bytes,
+    get queuedMax() {
+      return state.queuedMax
+    },
     get isCut() {
-      return state.cut
+      return state.cut !== undefined
     },
-    open(accept) {
-      if (state.cut) return undefined
-      state.ends = state.ends.filter(end => end.live)
-      const client: End = createEnd('up', () => server)
-      const server: End = createEnd('down', () => client)
-      world.after(latency(), () => {
-        if (server.live && !state.cut) accept(server)
-      })
-      return client
-    },
+    dial: (accept, signal) =>
+      new Promise((resolve, reject) => {
+        signal.addEventListener('abort', () => reject(new Error('dial server: given up')), { once: true })
+        world.after(2 * latency(), () => {
+          if (signal.aborted || state.cut === 'half-open') return
+          const connection = state.cut === undefined ? connect(accept) : undefined
+          if (connection) resolve(connection)
+          else reject(new Error('dial server: no route'))
+        })
+      }),
     cut(kind) {
-      if (state.cut) return
-      state.cut = true
-      state.generation++
+      if (state.cut !== undefined) return
+      state.cut = kind
       world.trace(`network ${name} cut ${kind}`)
-      if (kind === 'half-open') return
-      for (const end of state.ends.filter(e => e.live)) {
-        end.live = false
-        end.onClose('the link broke')
-      }
+      if (kind === 'break') for (const one of state.ends) end(one, 'the link broke')
     },
     heal() {
-      if (!state.cut) return
-      state.cut = false
+      if (state.cut === undefined) return
+      state.cut = undefined
       world.trace(`network ${name} healed`)
-      // What was sent into a half-open connection is lost, so it cannot go on: the first packet after the cut resets it.
-      for (const end of state.ends.filter(e => e.live)) {
-        end.live = false
-        end.onClose('connection reset')
+      // What was held back arrives late, as TCP would send it again; or a box on the way has forgotten the connection and resets it.
+      const isLate = random.int(2) === 0
+      for (const one of state.ends.filter(each => each.isLive)) {
+        if (!isLate) end(one, 'connection reset')
+        else if (one.held.length > 0) world.mark('frames arrived late over a half-open connection')
+        for (let fn = one.held.shift(); fn && one.isLive; fn = one.held.shift()) fn()
+      }
+    },
+    drop(side) {
+      const [mine, others] = [state.ends.filter(one => one.side === side), state.ends.filter(one => one.side !== side)]
+      for (const one of mine) one.isLive = false
+      state.ends = others
+      for (const one of others) {
+        world.after(latency(), () => {
+          if (state.cut === undefined) end(one, 'the other side is gone')
+          else one.held.push(() => end(one, 'the other side is gone'))
+        })
       }
     },
   }

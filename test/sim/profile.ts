@@ -2,22 +2,28 @@
 
 import type { Random } from '../../src/base/random.ts'
 import type { FakeProfile } from '../../src/runtime/fake-device.ts'
-import { LAN, type LinkShape } from './network.ts'
+import { LAN, type LinkShape, SLOW } from './network.ts'
+
+/** Every fault there is; each happens so many times a virtual minute, over the whole world; 0 = never. */
+export interface FaultRates {
+  readonly cut: number
+  readonly halfOpen: number
+  readonly agentCrash: number
+  readonly reboot: number
+  readonly serverCrash: number
+  readonly containerKill: number
+  /** Six of ten links at once. */
+  readonly massCut: number
+  /** A set of links cut one by one, healed in another order. */
+  readonly swizzle: number
+  readonly clockStep: number
+}
 
 export interface Profile {
   readonly name: string
   readonly nodes: number
   readonly link: LinkShape
-  /** Faults a virtual minute, over the whole world; 0 = never. */
-  readonly faultsPerMinute: {
-    readonly cut: number
-    readonly halfOpen: number
-    readonly agentCrash: number
-    readonly reboot: number
-    readonly serverCrash: number
-    readonly containerKill: number
-    readonly massCut: number
-  }
+  readonly faults: FaultRates
   /** How long a cut lasts, ms: inclusive below, exclusive above. */
   readonly cutMs: readonly [number, number]
   readonly clockOffsetMsMax: number
@@ -26,7 +32,11 @@ export interface Profile {
   readonly usersPerMinute: number
 }
 
-const CALM: FakeProfile = {
+/** True when nothing but users and controllers ends a container. */
+export const isGentle = ({ runtime, faults }: Profile): boolean =>
+  runtime.crashPerMille === 0 && faults.reboot === 0 && faults.containerKill === 0
+
+export const CALM_RUNTIME: FakeProfile = {
   startMs: [50, 90],
   stopMs: [5, 50],
   startFailurePerMille: 0,
@@ -34,7 +44,7 @@ const CALM: FakeProfile = {
   crashAfterMs: [1000, 60_000],
   hangPerMille: 0,
 }
-const ROUGH: FakeProfile = {
+export const ROUGH_RUNTIME: FakeProfile = {
   startMs: [50, 2000],
   stopMs: [5, 3000],
   startFailurePerMille: 30,
@@ -42,57 +52,48 @@ const ROUGH: FakeProfile = {
   crashAfterMs: [500, 120_000],
   hangPerMille: 20,
 }
-const NONE = { cut: 0, halfOpen: 0, agentCrash: 0, reboot: 0, serverCrash: 0, containerKill: 0, massCut: 0 }
-const SLOW: LinkShape = { latencyMinMs: 200, latencyMeanMs: 900, bytesPerSecond: 8000 }
+const NONE: FaultRates = {
+  cut: 0,
+  halfOpen: 0,
+  agentCrash: 0,
+  reboot: 0,
+  serverCrash: 0,
+  containerKill: 0,
+  massCut: 0,
+  swizzle: 0,
+  clockStep: 0,
+}
+const YEAR_MS = 365 * 86_400_000
 
-const base = { link: LAN, cutMs: [1000, 60_000], clockOffsetMsMax: 0, runtime: CALM, usersPerMinute: 4, faultsPerMinute: NONE } as const
+const base = { link: LAN, cutMs: [1000, 60_000], clockOffsetMsMax: 0, runtime: CALM_RUNTIME, usersPerMinute: 6, faults: NONE } as const
 
 /** The named ones; `swarm` draws its own. */
-export const PROFILES: Readonly<Record<string, (nodes: number) => Profile>> = {
-  calm: nodes => ({ ...base, name: 'calm', nodes }),
-  tunnel: nodes => ({
-    ...base,
-    name: 'tunnel',
-    nodes,
-    cutMs: [2000, 60_000],
-    faultsPerMinute: { ...NONE, cut: nodes / 4, halfOpen: nodes / 16 },
-  }),
-  'field-day': nodes => ({
-    ...base,
-    name: 'field-day',
-    nodes,
-    cutMs: [60_000, 1_200_000],
-    faultsPerMinute: { ...NONE, cut: nodes / 8, massCut: 0.2 },
-  }),
-  'slow-pipe': nodes => ({ ...base, name: 'slow-pipe', nodes, link: SLOW, faultsPerMinute: { ...NONE, cut: nodes / 20 } }),
-  'bad-clock': nodes => ({
-    ...base,
-    name: 'bad-clock',
-    nodes,
-    clockOffsetMsMax: 365 * 86_400_000,
-    faultsPerMinute: { ...NONE, cut: 1, agentCrash: 1 },
-  }),
+const NAMED: Readonly<Record<string, (nodes: number) => Omit<Profile, 'name' | 'nodes'>>> = {
+  calm: () => base,
+  tunnel: nodes => ({ ...base, cutMs: [2000, 60_000], faults: { ...NONE, cut: nodes / 4, halfOpen: nodes / 16 } }),
+  'field-day': nodes => ({ ...base, cutMs: [60_000, 1_200_000], faults: { ...NONE, cut: nodes / 8, massCut: 0.2 } }),
+  morning: () => ({ ...base, cutMs: [30_000, 120_000], faults: { ...NONE, massCut: 0.5, serverCrash: 0.2 } }),
+  'slow-pipe': nodes => ({ ...base, link: SLOW, faults: { ...NONE, cut: nodes / 20 } }),
+  'bad-clock': () => ({ ...base, clockOffsetMsMax: YEAR_MS, faults: { ...NONE, cut: 1, agentCrash: 1, clockStep: 1 } }),
   power: nodes => ({
     ...base,
-    name: 'power',
-    nodes,
-    runtime: ROUGH,
-    faultsPerMinute: { ...NONE, agentCrash: nodes / 20, reboot: nodes / 20, serverCrash: 0.5, containerKill: nodes / 10 },
+    runtime: ROUGH_RUNTIME,
+    faults: { ...NONE, agentCrash: nodes / 20, reboot: nodes / 20, serverCrash: 0.5, containerKill: nodes / 10 },
   }),
+  'server-crash': () => ({ ...base, usersPerMinute: 20, faults: { ...NONE, serverCrash: 2 } }),
+  swizzle: () => ({ ...base, cutMs: [5000, 90_000], faults: { ...NONE, swizzle: 1 } }),
 }
 
-/** Everything drawn from the seed. */
-export const drawSwarm = (random: Random, nodes: number): Profile => {
+/** Everything drawn from the seed: some faults fully off, others heavy. */
+const drawSwarm = (random: Random, nodes: number): Omit<Profile, 'name' | 'nodes'> => {
   const sometimes = (rate: number): number => (random.int(2) === 0 ? 0 : (rate * (1 + random.int(8))) / 4)
   return {
-    name: 'swarm',
-    nodes,
     link: random.int(4) === 0 ? SLOW : LAN,
     cutMs: [1000, 2000 + random.int(300_000)],
-    clockOffsetMsMax: random.int(3) === 0 ? 365 * 86_400_000 : 0,
-    runtime: random.int(2) === 0 ? CALM : ROUGH,
-    usersPerMinute: 2 + random.int(10),
-    faultsPerMinute: {
+    clockOffsetMsMax: random.int(3) === 0 ? YEAR_MS : 0,
+    runtime: random.int(2) === 0 ? CALM_RUNTIME : ROUGH_RUNTIME,
+    usersPerMinute: 2 + random.int(16),
+    faults: {
       cut: sometimes(nodes / 20),
       halfOpen: sometimes(nodes / 30),
       agentCrash: sometimes(nodes / 40),
@@ -100,6 +101,18 @@ export const drawSwarm = (random: Random, nodes: number): Profile => {
       serverCrash: sometimes(0.4),
       containerKill: sometimes(nodes / 20),
       massCut: sometimes(0.2),
+      swizzle: sometimes(0.2),
+      clockStep: sometimes(0.2),
     },
   }
+}
+
+export const SWARM = 'swarm'
+export const profileNames: readonly string[] = [...Object.keys(NAMED), SWARM]
+
+/** The profile of this name; throws when there is none. */
+export const profileOf = (name: string, nodes: number, random: Random): Profile => {
+  const shape = name === SWARM ? drawSwarm(random, nodes) : NAMED[name]?.(nodes)
+  if (!shape) throw new Error(`choose profile: ${name} is none of ${profileNames.join(', ')}`)
+  return { ...shape, name, nodes }
 }

@@ -1,6 +1,7 @@
 // The simulated world: discrete events ordered by (time, sequence), one seed, a rolling hash of everything that happened.
 // It jumps to the next event; there are no ticks. Nothing in it reads the real clock or draws real randomness.
 
+import type { Log } from '../../src/base/log.ts'
 import { type Random, seededRandom } from '../../src/base/random.ts'
 
 interface Timed {
@@ -54,7 +55,14 @@ const hashText = (hash: number, text: string): number => {
   return h >>> 0
 }
 
-const TAIL_LINES = 60
+const TAIL_LINES = 50
+
+/** The first thing that was not as it must be. */
+export interface Failure {
+  readonly check: string
+  readonly message: string
+  readonly atMs: number
+}
 
 export interface World {
   readonly seed: string
@@ -65,25 +73,25 @@ export interface World {
   after(delayMs: number, fn: () => void): () => void
   /** One line of the trace: hashed, and kept for the report of a failure. */
   trace(line: string): void
-  /** Counts an interesting state; a profile that never reaches it is a bad test. */
+  /** Counts an interesting state; a batch that never reaches it is a bad test. */
   mark(name: string): void
   readonly marks: ReadonlyMap<string, number>
+  /** Something that must hold does not: the world stops after this event. The first one counts. */
+  fail(check: string, message: string): void
+  readonly failure: Failure | undefined
   readonly hash: string
   readonly events: number
   readonly tail: readonly string[]
-  /** Called after every event; throws when something that must hold does not. */
-  onEvent(check: () => void): void
-  /** Runs until virtual time `untilMs`. Between two events all promises settle: one macrotask boundary each. */
+  /** Runs until virtual time `untilMs` or a failure. Between two events all promises settle: one macrotask boundary each. */
   run(untilMs: number): Promise<void>
 }
 
-export const createWorld = (seed: string): World => {
+export const createWorld = (seed: string, onTrace: (line: string) => void = () => {}): World => {
   const heap = createHeap()
-  const state = { nowMs: 0, seq: 0, hash: 2166136261, events: 0 }
+  const state = { nowMs: 0, seq: 0, hash: 2166136261, events: 0, failure: undefined as Failure | undefined }
   const tail: string[] = []
   const marks = new Map<string, number>()
-  const checks: (() => void)[] = []
-  return {
+  const world: World = {
     seed,
     random: seededRandom(seed),
     get nowMs() {
@@ -94,6 +102,9 @@ export const createWorld = (seed: string): World => {
     },
     get events() {
       return state.events
+    },
+    get failure() {
+      return state.failure
     },
     tail,
     marks,
@@ -109,12 +120,15 @@ export const createWorld = (seed: string): World => {
       state.hash = hashText(state.hash, stamped)
       tail.push(stamped)
       if (tail.length > TAIL_LINES) tail.shift()
+      onTrace(stamped)
     },
     mark(name) {
       marks.set(name, (marks.get(name) ?? 0) + 1)
     },
-    onEvent(check) {
-      checks.push(check)
+    fail(check, message) {
+      if (state.failure) return
+      state.failure = { check, message, atMs: state.nowMs }
+      world.trace(`FAILED ${check}: ${message}`)
     },
     async run(untilMs) {
       for (let item = heap.pop(); item; item = heap.pop()) {
@@ -125,11 +139,31 @@ export const createWorld = (seed: string): World => {
         if (!item.live) continue
         state.nowMs = item.atMs
         state.events++
-        item.fn()
+        try {
+          item.fn()
+        } catch (error) {
+          world.fail('nothing throws', error instanceof Error ? (error.stack ?? error.message) : String(error))
+        }
         await new Promise(resolve => setImmediate(resolve))
-        for (const check of checks) check()
+        if (state.failure) return
       }
       state.nowMs = Math.max(state.nowMs, untilMs)
     },
   }
+  return world
 }
+
+/** Faults of our own making; the product catches them so that the rest goes on, the world does not let them pass. */
+const BUG = /callback (failed|threw)|assertion failed|TypeError|RangeError|ReferenceError|is not a function|Cannot read/
+
+/** A machine's log: errors are part of the trace. */
+export const worldLog = (world: World, machine: string): Log => ({
+  error(message, fields) {
+    const text = `${machine} log: ${message} ${JSON.stringify(fields ?? {})}`
+    world.trace(text)
+    world.mark(`log: ${message}`)
+    if (BUG.test(text)) world.fail('nothing throws', text)
+  },
+  info: () => {},
+  debug: () => {},
+})

@@ -1,0 +1,124 @@
+// What must be true when all faults have healed and everyone had time: every device runs exactly what it should, every Deployment is
+// complete or says why not, nothing is left over, and nobody writes any more.
+
+import { deepEqual } from '../../src/base/json.ts'
+import type { Deployment } from '../../src/kinds/deployment.ts'
+import { KINDS } from '../../src/kinds/index.ts'
+import { type KubeObject, keyOf } from '../../src/kinds/meta.ts'
+import { isPodReady, isPodTerminal, type Pod } from '../../src/kinds/pod.ts'
+import { QUEUE_BYTES_MAX } from '../../src/link/limits.ts'
+import type { ContainerInfo } from '../../src/runtime/runtime.ts'
+import { renderDocument } from '../../src/server/render.ts'
+import type { SimDevice } from './device.ts'
+import type { Fleet } from './fleet.ts'
+import { CLUSTER_CIDR, type ServerProcess } from './server.ts'
+import type { World } from './world.ts'
+
+const CONVERGED = 'observed = desired'
+
+const checkDevice = (world: World, { view }: ServerProcess, device: SimDevice): void => {
+  const { name } = device
+  const wrong = (what: string): void => world.fail(CONVERGED, `${name}: ${what}`)
+  if (!device.connected) wrong(`it is not connected: its agent ${device.state ? 'runs' : 'is down'}`)
+  if (!deepEqual(renderDocument(view, name, CLUSTER_CIDR), device.held?.document)) wrong('its document is not the one it should have')
+  const pods = view.list<Pod>('Pod', { node: name })
+  const wanted = pods.filter(pod => pod.metadata.deletionTimestamp === undefined && !isPodTerminal(pod))
+  const { sandboxes, containers } = device.runtime.inspect()
+  const uids = new Set(wanted.map(pod => pod.metadata.uid))
+  for (const { uid } of sandboxes) if (!uids.has(uid)) wrong(`the sandbox ${uid} is left over`)
+  for (const { podUid, id, state } of containers) if (state === 'running' && !uids.has(podUid)) wrong(`the container ${id} still runs`)
+  for (const pod of wanted) checkPod(pod, containers, wrong)
+}
+
+/** Every container of the pod runs, and is reported as what runs. */
+const checkPod = (pod: Pod, containers: readonly ContainerInfo[], wrong: (what: string) => void): void => {
+  const { uid, name } = pod.metadata
+  for (const container of pod.spec.containers) {
+    const real = containers.find(one => one.podUid === uid && one.name === container.name && one.state === 'running')
+    const told = pod.status?.containerStatuses?.find(one => one.name === container.name)
+    if (!real) wrong(`${container.name} of ${name} does not run: ${JSON.stringify(told?.state)}`)
+    else if (told?.containerID !== `fake://${real.id}`) wrong(`${name} is reported as ${told?.containerID}, ${real.id} runs`)
+    else if (real.image !== container.image) wrong(`${name} runs ${real.image}, not ${container.image}`)
+  }
+  if (!isPodReady(pod)) wrong(`${name} runs and is not Ready: ${JSON.stringify(pod.status?.conditions)}`)
+}
+
+const checkDeployment = (world: World, deployment: Deployment): void => {
+  const { spec, status, metadata } = deployment
+  const replicas = spec.replicas ?? 1
+  const isObserved = status?.observedGeneration === metadata.generation
+  const isComplete =
+    isObserved && ['replicas', 'updatedReplicas', 'availableReplicas'].every(at => (status?.[at as 'replicas'] ?? 0) === replicas)
+  if (isComplete) return
+  const conditions = status?.conditions ?? []
+  const says = (type: string, value: string): boolean =>
+    conditions.some(one => one.type === type && one.status === value && one.reason !== undefined)
+  const isExplained = spec.paused === true || says('Available', 'False') || says('Progressing', 'False') || says('ReplicaFailure', 'True')
+  if (isObserved && isExplained) world.mark('a deployment ended incomplete and said why')
+  else
+    world.fail(
+      'a deployment is complete or says why not',
+      `${keyOf(metadata)}: ${JSON.stringify(status)}, generation ${metadata.generation}`,
+    )
+}
+
+const checkLeftovers = (world: World, { view }: ServerProcess): void => {
+  for (const { kind, storage } of KINDS) {
+    if (storage) continue
+    for (const object of view.list<KubeObject>(kind)) {
+      const { metadata } = object
+      const owners = metadata.ownerReferences ?? []
+      if (owners.length > 0 && !owners.some(owner => view.exists(owner.uid)))
+        world.fail('nothing outlives its owners', `${kind} ${keyOf(metadata)} belonged to ${owners.map(owner => owner.name).join(', ')}`)
+      if (metadata.namespace && !view.get('Namespace', '', metadata.namespace))
+        world.fail('nothing outlives its namespace', `${kind} ${keyOf(metadata)}`)
+      if (metadata.deletionTimestamp !== undefined && !metadata.finalizers?.length)
+        world.fail('what is deleted goes', `${kind} ${keyOf(metadata)} has been going since ${metadata.deletionTimestamp}`)
+    }
+  }
+  for (const pod of view.list<Pod>('Pod', { node: '' })) {
+    if (!pod.status?.conditions?.some(one => one.type === 'PodScheduled' && one.status === 'False' && one.message))
+      world.fail('a pod runs or says why not', `${keyOf(pod.metadata)} waits: ${JSON.stringify(pod.status)}`)
+    else world.mark('a pod could not be placed and said why')
+  }
+}
+
+/** Everything at the end but traffic. */
+export const checkEnd = (world: World, process: ServerProcess, fleet: Fleet): void => {
+  const nodes = process.view.list<KubeObject>('Node')
+  for (const { metadata } of nodes) {
+    const device = fleet.devices.get(metadata.name ?? '')
+    if (device) checkDevice(world, process, device)
+  }
+  for (const deployment of process.view.list<Deployment>('Deployment')) checkDeployment(world, deployment)
+  checkLeftovers(world, process)
+  const { connections } = process.devices.hub
+  if (connections > nodes.length) world.fail('every limit holds', `${connections} connections of ${nodes.length} nodes`)
+  for (const { name, link } of fleet.devices.values())
+    if (link.queuedMax > QUEUE_BYTES_MAX) world.fail('every limit holds', `${name} had ${link.queuedMax} bytes queued`)
+}
+
+const DAY_MS = 86_400_000
+/** An idle node on the `lan` profile: a ping and a pong every 20 s, before TLS and TCP. */
+const BYTES_PER_NODE_DAY_MAX = 400_000
+/** Writes of a whole quiet world in a minute, besides those that clean up by time. */
+const WRITES_PER_MINUTE_MAX = 2
+
+/** Taken at the start of the quiet time, compared at its end. */
+export const measureQuiet = (world: World, process: ServerProcess, fleet: Fleet) => {
+  const bytes = new Map([...fleet.devices.values()].map(({ name, link }) => [name, link.bytes.up + link.bytes.down]))
+  const { writes } = process.store.stats
+  const sinceMs = world.nowMs
+  return {
+    finish(): void {
+      const minutes = (world.nowMs - sinceMs) / 60_000
+      const written = process.store.stats.writes - writes
+      if (written > WRITES_PER_MINUTE_MAX * minutes) world.fail('a quiet world writes nothing', `${written} writes in ${minutes} minutes`)
+      for (const { name, link, connected } of fleet.devices.values()) {
+        const perDay = ((link.bytes.up + link.bytes.down - (bytes.get(name) ?? 0)) * DAY_MS) / (world.nowMs - sinceMs)
+        if (connected && perDay > BYTES_PER_NODE_DAY_MAX)
+          world.fail('an idle node is cheap', `${name} needs ${Math.round(perDay)} bytes a day`)
+      }
+    },
+  }
+}

@@ -1,0 +1,142 @@
+// Checks of pods as the server has them: bound once, and never made or deleted without a reason. Silence of a node is no reason: what
+// may end a pod is a user, an owner that goes, a Node object that is gone, or a ReplicaSet that has more than it should.
+
+import type { KubeObject, ObjectMeta } from '../../src/kinds/meta.ts'
+import { controllerOf } from '../../src/kinds/meta.ts'
+import { isPodTerminal, type Pod } from '../../src/kinds/pod.ts'
+import type { ReplicaSet } from '../../src/kinds/replica-set.ts'
+import type { Change } from '../../src/server/view.ts'
+import type { Asked } from './deeds.ts'
+import type { ServerProcess, SimServer } from './server.ts'
+import type { World } from './world.ts'
+
+/** A decision may rest on what was true this long ago: an object's way through loop, store and view. */
+const RECENT_MS = 10_000
+
+const isLeaving = ({ metadata }: { readonly metadata: ObjectMeta }): boolean => metadata.deletionTimestamp !== undefined
+const isActive = (pod: Pod): boolean => !isLeaving(pod) && !isPodTerminal(pod)
+
+/** What happened to one ReplicaSet lately. */
+interface Recent {
+  readonly sizes: { readonly atMs: number; readonly replicas: number }[]
+  /** When pods left it for other reasons than its size. */
+  readonly left: number[]
+  /** When pods came to it by adoption. */
+  readonly joined: number[]
+}
+
+export interface PodChecks {
+  /** Called when a pod leaves for another reason than the size of its ReplicaSet. */
+  onDisturbed(fn: (pod: Pod) => void): void
+}
+
+export const startPodChecks = (world: World, server: SimServer, asked: () => Asked | undefined): PodChecks => {
+  const nodes = new Map<string, string>()
+  const recents = new Map<string, Recent>()
+  const disturbed: ((pod: Pod) => void)[] = []
+
+  const recentOf = (uid: string): Recent => {
+    const found = recents.get(uid) ?? { sizes: [], left: [], joined: [] }
+    recents.set(uid, found)
+    return found
+  }
+  const within = (times: readonly number[]): number => times.filter(atMs => world.nowMs - atMs <= RECENT_MS).length
+  /** Sizes the set had lately, the one at the start of that time included. */
+  const sizesOf = (set: ReplicaSet): number[] => {
+    const { sizes } = recentOf(set.metadata.uid ?? '')
+    const current = sizes.filter((_, index) => world.nowMs - (sizes[index + 1]?.atMs ?? world.nowMs) <= RECENT_MS)
+    return [...current.map(size => size.replicas), set.spec.replicas ?? 1]
+  }
+  const activeOf = ({ view }: ServerProcess, uid: string): number => view.list<Pod>('Pod', { owner: uid }).filter(isActive).length
+
+  const takeSet = (set: ReplicaSet): void => {
+    const { sizes } = recentOf(set.metadata.uid ?? '')
+    const replicas = set.spec.replicas ?? 1
+    if (sizes.at(-1)?.replicas !== replicas) sizes.push({ atMs: world.nowMs, replicas })
+  }
+  const bound = (pod: Pod): void => {
+    const uid = pod.metadata.uid ?? ''
+    const before = nodes.get(uid)
+    const node = pod.spec.nodeName
+    if (before !== undefined && node !== before)
+      world.fail('spec.nodeName is set once', `${pod.metadata.name} went from ${before} to ${node}`)
+    if (node !== undefined) nodes.set(uid, node)
+  }
+  /** Why this pod may go; 'size' when its ReplicaSet is to be smaller. Undefined: no reason. */
+  const reasonToGo = (process: ServerProcess, pod: Pod): string | undefined => {
+    const { view } = process
+    const known = asked()
+    const { uid = '', namespace = '' } = pod.metadata
+    if (known?.pods.has(uid) || known?.namespaces.has(namespace)) return 'asked'
+    if (pod.spec.nodeName && !view.get('Node', '', pod.spec.nodeName)) return 'no node'
+    const owner = controllerOf(pod.metadata)
+    if (!owner) return pod.metadata.labels?.['stray'] === 'yes' ? 'asked' : undefined
+    const set = view.get<ReplicaSet>('ReplicaSet', namespace, owner.name)
+    if (!set || set.metadata.uid !== owner.uid || isLeaving(set)) return 'no owner'
+    const surplus = activeOf(process, owner.uid) + within(recentOf(owner.uid).left) >= Math.min(...sizesOf(set))
+    return surplus ? 'size' : undefined
+  }
+  const going = (process: ServerProcess, pod: Pod): void => {
+    const reason = reasonToGo(process, pod)
+    const node = process.view.get<KubeObject>('Node', '', pod.spec.nodeName ?? '')
+    if (reason === undefined) {
+      const contact = process.view.contact(pod.spec.nodeName ?? '')
+      world.fail(
+        'no pod is deleted without a reason',
+        `${pod.metadata.name} on ${pod.spec.nodeName ?? 'no node'} (${JSON.stringify(contact)})`,
+      )
+    }
+    if (reason === 'size' && node && isSilent(node)) world.mark('a rollout or scaling removed a pod of a silent node')
+    if (reason === 'size') return
+    const owner = controllerOf(pod.metadata)
+    if (owner) recentOf(owner.uid).left.push(world.nowMs)
+    for (const fn of disturbed) fn(pod)
+  }
+  const coming = (process: ServerProcess, pod: Pod): void => {
+    const owner = controllerOf(pod.metadata)
+    const set = owner && process.view.get<ReplicaSet>('ReplicaSet', pod.metadata.namespace ?? '', owner.name)
+    if (!owner || !set) return
+    const active = activeOf(process, owner.uid)
+    if (active > Math.max(...sizesOf(set)) + within(recentOf(owner.uid).joined))
+      world.fail('no pod is made without a reason', `${pod.metadata.name}: ${owner.name} has ${active} of ${set.spec.replicas}`)
+  }
+  const takePod = (process: ServerProcess, pod: Pod, old: Pod | undefined): void => {
+    bound(pod)
+    const exists = process.view.exists(pod.metadata.uid ?? '')
+    if (!old) coming(process, pod)
+    else if ((isLeaving(pod) || !exists) && !isLeaving(old)) going(process, pod)
+    else if (controllerOf(old.metadata) && !controllerOf(pod.metadata)) released(old)
+    else if (!controllerOf(old.metadata) && controllerOf(pod.metadata)) recentOf(controllerOf(pod.metadata)!.uid).joined.push(world.nowMs)
+    if (old?.spec.nodeName === undefined && pod.spec.nodeName !== undefined) {
+      const node = process.view.get<KubeObject>('Node', '', pod.spec.nodeName)
+      if (node && isSilent(node)) world.mark('a pod was bound to a node that had just fallen silent')
+    }
+  }
+  const released = (pod: Pod): void => {
+    recentOf(controllerOf(pod.metadata)!.uid).left.push(world.nowMs)
+    for (const fn of disturbed) fn(pod)
+  }
+  const take = (process: ServerProcess, { kind, object, old }: Change): void => {
+    if (kind === 'ReplicaSet') takeSet(object as unknown as ReplicaSet)
+    if (kind === 'Pod') takePod(process, object as unknown as Pod, old as unknown as Pod | undefined)
+    if (kind === 'Node' && old && isSilent(object) && !isSilent(old)) world.mark('a node became Unknown')
+  }
+  server.onStart(process => {
+    for (const set of process.view.list<ReplicaSet>('ReplicaSet')) takeSet(set)
+    process.view.subscribe(changes => {
+      if (!process.clock.isAlive) return
+      try {
+        for (const change of changes) if (change.kind === 'ReplicaSet') take(process, change)
+        for (const change of changes) if (change.kind !== 'ReplicaSet') take(process, change)
+      } catch (error) {
+        world.fail('nothing throws', `check: ${error instanceof Error ? error.stack : String(error)}`)
+      }
+    })
+  })
+  return { onDisturbed: fn => void disturbed.push(fn) }
+}
+
+export const isSilent = (node: KubeObject): boolean =>
+  ((node.status as { conditions?: { type: string; status: string }[] } | undefined)?.conditions ?? []).some(
+    condition => condition.type === 'Ready' && condition.status === 'Unknown',
+  )

@@ -1,0 +1,119 @@
+// What goes wrong in a world, and that it goes right again: links, agents, devices, containers, clocks, the server. How often is the
+// profile's; when, where and for how long is drawn from the seed.
+
+import type { Random } from '../../src/base/random.ts'
+import type { SimDevice } from './device.ts'
+import type { Fleet } from './fleet.ts'
+import type { CutKind } from './network.ts'
+import type { FaultRates, Profile } from './profile.ts'
+import type { SimServer } from './server.ts'
+import type { World } from './world.ts'
+
+export interface Faults {
+  /** From now on nothing goes wrong any more, and everything that did is mended. */
+  heal(): void
+}
+
+interface FaultDeps {
+  readonly world: World
+  readonly server: SimServer
+  readonly fleet: Fleet
+  readonly profile: Profile
+}
+
+const MINUTE_MS = 60_000
+const MASS_PER_CENT = 60
+/** How long an agent, a device, the server stays down, ms. */
+const AGENT_DOWN_MS = [1, 20_000] as const
+const DEVICE_DOWN_MS = [3_000, 90_000] as const
+const SERVER_DOWN_MS = [200, 30_000] as const
+const CLOCK_STEP_MS = 3 * 3_600_000
+
+export const startFaults = ({ world, server, fleet, profile }: FaultDeps): Faults => {
+  const random = world.random.fork('faults')
+  const state = { isOver: false }
+  const between = (own: Random, [low, high]: readonly [number, number]): number => low + own.int(Math.max(1, high - low))
+  const devices = (): SimDevice[] => [...fleet.devices.values()]
+  const pick = <T>(own: Random, from: readonly T[]): T | undefined => (from.length === 0 ? undefined : from[own.int(from.length)])
+  const later = (delayMs: number, fn: () => void): void =>
+    void world.after(delayMs, () => {
+      if (!state.isOver) fn()
+    })
+  const shuffled = <T>(own: Random, items: readonly T[]): T[] => {
+    const left = [...items]
+    return items.map(() => left.splice(own.int(left.length), 1)[0]!)
+  }
+  const cut = (device: SimDevice | undefined, kind: CutKind, forMs: number): void => {
+    if (!device || device.link.isCut) return
+    device.link.cut(kind)
+    later(forMs, () => device.link.heal())
+  }
+  const restart = (device: SimDevice, downMs: number): void => later(downMs, () => device.startAgent())
+
+  const happen: { readonly [K in keyof FaultRates]: (own: Random) => void } = {
+    cut: own => cut(pick(own, devices()), 'break', between(own, profile.cutMs)),
+    halfOpen: own => cut(pick(own, devices()), 'half-open', between(own, profile.cutMs)),
+    agentCrash(own) {
+      const device = pick(own, devices())
+      if (!device?.state) return
+      device.crashAgent()
+      restart(device, between(own, AGENT_DOWN_MS))
+    },
+    reboot(own) {
+      const device = pick(own, devices())
+      if (!device?.state) return
+      device.reboot()
+      restart(device, between(own, DEVICE_DOWN_MS))
+    },
+    serverCrash(own) {
+      if (!server.process) return
+      server.crash()
+      for (const { link } of devices()) link.drop('server')
+      later(between(own, SERVER_DOWN_MS), () => server.start())
+    },
+    containerKill(own) {
+      const device = pick(own, devices())
+      const container = pick(own, device?.runtime.inspect().containers.filter(one => one.state === 'running') ?? [])
+      if (container) device?.runtime.kill(container.id, { oomKilled: own.int(3) === 0 })
+    },
+    massCut(own) {
+      world.mark('most links were cut at once')
+      const forMs = between(own, profile.cutMs)
+      for (const device of devices()) if (own.int(100) < MASS_PER_CENT) cut(device, own.int(4) === 0 ? 'half-open' : 'break', forMs)
+    },
+    swizzle(own) {
+      const chosen = shuffled(own, devices()).slice(0, 1 + own.int(Math.max(1, devices().length)))
+      const stepMs = between(own, profile.cutMs) / chosen.length
+      for (const [index, device] of chosen.entries()) later(index * stepMs, () => device.link.cut('break'))
+      const after = (chosen.length + 1) * stepMs
+      for (const [index, device] of shuffled(own, chosen).entries()) later(after + index * stepMs, () => device.link.heal())
+    },
+    clockStep(own) {
+      pick(own, devices())?.clock.step(own.int(2 * CLOCK_STEP_MS) - CLOCK_STEP_MS)
+    },
+  }
+  const kinds = Object.keys(happen) as (keyof FaultRates)[]
+  const minute = (number: number): void => {
+    const own = random.fork(`minute/${number}`)
+    for (const kind of kinds) {
+      const draws = own.fork(kind)
+      const rate = profile.faults[kind]
+      const times = Math.floor(rate) + (draws.int(1000) < (rate % 1) * 1000 ? 1 : 0)
+      for (let i = 0; i < times; i++) later(draws.int(MINUTE_MS), () => happen[kind](draws.fork(`${i}`)))
+    }
+    later(MINUTE_MS, () => minute(number + 1))
+  }
+  minute(0)
+  return {
+    heal() {
+      state.isOver = true
+      world.trace('all faults heal')
+      server.start()
+      for (const device of devices()) {
+        device.link.heal()
+        device.calm()
+        device.startAgent()
+      }
+    },
+  }
+}

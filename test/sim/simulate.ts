@@ -1,0 +1,120 @@
+// One seed, one life of a world: set up, users and faults for a time, then everything heals and has time to come to rest, then the end is
+// judged. The same seed gives the same trace.
+
+import { kindByName } from '../../src/kinds/index.ts'
+import { createDeviceChecks } from './check-devices.ts'
+import { checkEnd, measureQuiet } from './check-end.ts'
+import { startHistory } from './check-history.ts'
+import { startPodChecks } from './check-pods.ts'
+import { startRolloutChecks } from './check-rollout.ts'
+import { USER } from './deeds.ts'
+import { startFaults } from './faults.ts'
+import { createFleet, type Fleet } from './fleet.ts'
+import { COUNTER, deploymentOf } from './manifest.ts'
+import { isGentle, type Profile, profileOf, SWARM } from './profile.ts'
+import { createSimServer, type SimServer } from './server.ts'
+import { startWorkload } from './workload.ts'
+import { createWorld, type Failure, type World } from './world.ts'
+
+export interface SimulateOptions {
+  readonly seed: string
+  readonly nodes: number
+  /** How long users and faults go on, virtual minutes. */
+  readonly minutes: number
+  /** `swarm` when absent: everything drawn from the seed. */
+  readonly profile?: string
+  /** Gets the trace as it grows. */
+  readonly onTrace?: (line: string) => void
+}
+
+export interface SimulateResult {
+  readonly seed: string
+  readonly profile: Profile
+  readonly hash: string
+  readonly events: number
+  readonly marks: ReadonlyMap<string, number>
+  readonly failure?: Failure
+  /** The last lines of the trace. */
+  readonly tail: readonly string[]
+  /** One line about what the world had at its end. */
+  readonly summary: string
+}
+
+const MINUTE_MS = 60_000
+/** Set-up: nodes join, the first Deployments run. */
+const SETUP_MS = 30_000
+/**
+ * After healing: the longest wait to dial again is 15 minutes, then a container may wait 5 minutes in its back-off. What is left
+ * over by then stays left over.
+ */
+const SETTLE_MS = 24 * MINUTE_MS
+const QUIET_MS = 3 * MINUTE_MS
+
+/** Kinds of faults and checks are the same in every world; which happen is the profile's. */
+const setUp = (world: World, server: SimServer, fleet: Fleet, nodes: number): void => {
+  const random = world.random.fork('set-up')
+  world.after(50, () => {
+    for (let i = 0; i < nodes; i++) joined(world, fleet.add())
+  })
+  world.after(2_000, () => {
+    const verbs = server.process!.verbs
+    joined(world, verbs.create(USER, { kind: kindByName('ConfigMap')!, namespace: 'default' }, COUNTER))
+    for (let i = 0; i < 2 + nodes / 20; i++) {
+      const kind = kindByName('Deployment')!
+      const name = `first-${i}`
+      const made = deploymentOf(random, 'default', i, nodes)
+      joined(world, verbs.create(USER, { kind, namespace: 'default' }, { ...made, metadata: { ...made.metadata, name } }))
+    }
+  })
+}
+
+const joined = (world: World, work: Promise<unknown>): void => {
+  work.catch((error: unknown) => world.fail('the world is set up', String(error)))
+}
+
+export const simulate = async (options: SimulateOptions): Promise<SimulateResult> => {
+  const { seed, nodes, minutes } = options
+  const world = createWorld(seed, options.onTrace)
+  const profile = profileOf(options.profile ?? SWARM, nodes, world.random.fork('profile'))
+  const server = createSimServer(world)
+  const late: { asked?: ReturnType<typeof startWorkload>['asked'] } = {}
+  const rollouts = isGentle(profile) ? startRolloutChecks(world, server, () => fleet) : undefined
+  const fleet = createFleet({ world, server, profile, watcher: createDeviceChecks(world, uid => rollouts?.stopping(uid)) })
+  const history = startHistory(world, server)
+  const pods = startPodChecks(world, server, () => late.asked)
+  pods.onDisturbed(pod => rollouts?.disturbed(pod))
+  server.start()
+  setUp(world, server, fleet, nodes)
+  await world.run(SETUP_MS)
+  const users = startWorkload({ world, server, fleet, profile })
+  late.asked = users.asked
+  const faults = startFaults({ world, server, fleet, profile })
+  await run(world, SETUP_MS + minutes * MINUTE_MS)
+  users.stop()
+  faults.heal()
+  await run(world, world.nowMs + SETTLE_MS)
+  const { process } = server
+  if (!world.failure && process) {
+    const quiet = measureQuiet(world, process, fleet)
+    await run(world, world.nowMs + QUIET_MS)
+    quiet.finish()
+    checkEnd(world, process, fleet)
+    history.finish()
+    const { acknowledged, started } = users.asked.counted
+    if (history.counted < acknowledged || history.counted > started)
+      world.fail('no update is lost', `${acknowledged} of ${started} increments were acknowledged, the counter is at ${history.counted}`)
+  }
+  return resultOf(world, profile, server, fleet)
+}
+
+const run = async (world: World, untilMs: number): Promise<void> => {
+  if (!world.failure) await world.run(untilMs)
+}
+
+const resultOf = (world: World, profile: Profile, server: SimServer, fleet: Fleet): SimulateResult => {
+  const count = (kind: string): number => server.process?.view.list(kind).length ?? 0
+  const bytes = [...fleet.devices.values()].reduce((sum, { link }) => sum + link.bytes.up + link.bytes.down, 0)
+  const summary = `${count('Node')} nodes, ${count('Deployment')} deployments, ${count('Pod')} pods, revision ${server.process?.store.revision}, ${bytes} bytes on the wire`
+  const { seed, hash, events, marks, failure, tail } = world
+  return { seed, profile, hash, events, marks, tail, summary, ...(failure ? { failure } : {}) }
+}
