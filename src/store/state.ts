@@ -4,15 +4,21 @@ import { ApiError } from '../base/errors.ts'
 import { type ParsedCache, StoredEntry } from './entry.ts'
 import type { EventType, Loaded } from './journal.ts'
 import { createKeyIndex, type KeyIndex, keyAfter } from './key-index.ts'
+import { CEILING_STEP } from './limits.ts'
 import type { Entry, ListOptions, ListResult, StoreEvent } from './store.ts'
 import { createWindow, type EventWindow, StoredEvent, type WindowBounds } from './window.ts'
+
+export interface Lost {
+  readonly above: number
+  readonly below: number
+}
 
 export interface State {
   readonly current: ReadonlyMap<string, StoredEntry>
   readonly keys: KeyIndex
   readonly window: EventWindow
   /** Watches cannot start at a revision between these: it was handed out for writes that a crash has lost. */
-  readonly lost: { readonly above: number; readonly below: number }
+  readonly lost: readonly Lost[]
   /** Lists cannot go back behind the start of this process: the log on disk has coalesced writes. */
   readonly listFloor: number
   readonly revision: number
@@ -20,6 +26,20 @@ export interface State {
   readonly bytes: number
   /** Applies one change; revisions ascend. */
   set(type: EventType, entry: StoredEntry): void
+}
+
+/**
+ * What crashes have lost, this one and those before: each left a hole in the log at least as wide as what is always reserved ahead of a
+ * commit. A hole that coalesced lazy writes made so wide counts as well; who was in it lists again.
+ */
+const lostIn = ({ log, floor, durable, revision }: Loaded): Lost[] => {
+  const lost: Lost[] = [{ above: durable, below: revision }]
+  let above = floor
+  for (const row of log) {
+    if (row.revision - above >= CEILING_STEP / 2) lost.push({ above, below: row.revision })
+    above = row.revision
+  }
+  return lost
 }
 
 /** Fills a state from what the journal holds. Events loaded from the log know what they replaced only when the log still has it. */
@@ -44,7 +64,7 @@ export const loadState = (loaded: Loaded, cache: ParsedCache, bounds: WindowBoun
     current,
     keys,
     window,
-    lost: { above: loaded.durable, below: loaded.revision },
+    lost: lostIn(loaded),
     listFloor: loaded.revision,
     get revision() {
       return revision
@@ -129,8 +149,8 @@ export const createReader = (state: State): Reader => ({
   },
   count: prefix => state.keys.count(prefix, prefix),
   backlog(from) {
-    const { above, below } = state.lost
-    if (from < state.window.floor || (from > above && from < below)) throw new ApiError('Expired', WATCH_EXPIRED)
+    const isLost = state.lost.some(({ above, below }) => from > above && from < below)
+    if (from < state.window.floor || isLost) throw new ApiError('Expired', WATCH_EXPIRED)
     return from >= state.revision ? [] : state.window.since(from)
   },
 })

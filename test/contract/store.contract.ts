@@ -498,6 +498,20 @@ const lazies: Record<string, Body> = {
     )
     t.same(names(listen(world.store, '', 2).events), ['b'])
   },
+  'what one crash has lost is still known to be lost after the next one': async (t, world) => {
+    await create(world.store, 'a')
+    const lost = await create(world.store, 'status', {}, true)
+    await world.crash()
+    const kept = await create(world.store, 'b')
+    await world.crash()
+    t.match(
+      thrownBy(() => listen(world.store, '', lost.revision)),
+      { reason: 'Expired' },
+    )
+    await create(world.store, 'c')
+    t.same(names(listen(world.store, '', 2).events), ['b', 'c'])
+    t.same(names(listen(world.store, '', kept.revision).events), ['c'])
+  },
   'a day of status refreshes stays within the byte budget': async (t, { store, clock }) => {
     await create(store, 'status', { x: 'x'.repeat(2000) }, true)
     for (let second = 0; second < 86_400; second += 10) {
