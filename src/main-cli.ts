@@ -20,8 +20,12 @@ const nudgeAgent = (dataDir: string): Promise<void> =>
       response.resume()
       response.on('end', resolve)
     })
-    // No agent runs: it reads the index when it starts.
-    call.on('error', () => resolve())
+    call.on('error', (error: NodeJS.ErrnoException) => {
+      // No agent runs: it reads the index when it starts. Anything else the user should know of.
+      if (error.code !== 'ENOENT' && error.code !== 'ECONNREFUSED')
+        process.stderr.write(`warning: the running agent was not told of the image: ${error.message}\n`)
+      resolve()
+    })
     call.end()
   })
 

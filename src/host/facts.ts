@@ -7,6 +7,8 @@ export interface HostFacts {
   readonly hostname: string
   readonly cpus: number
   readonly memoryBytes: number
+  /** What programs could still get, MemAvailable of the kernel; absent on kernels that do not say. */
+  readonly memoryAvailableBytes?: number
   /** Size and free bytes of the file system that holds `dir`. */
   readonly diskBytes: number
   readonly diskFreeBytes: number
@@ -31,6 +33,11 @@ const textOf = (path: string): string => {
   }
 }
 
+const memoryAvailable = (): { memoryAvailableBytes?: number } => {
+  const found = /^MemAvailable:\s+(\d+) kB$/m.exec(textOf('/proc/meminfo'))
+  return found ? { memoryAvailableBytes: Number(found[1]) * 1024 } : {}
+}
+
 const osImage = (): string => /^PRETTY_NAME="?([^"\n]+)"?$/m.exec(textOf('/etc/os-release'))?.[1] ?? 'Linux'
 
 /** Devices of ours (pod links) are not addresses of the machine. */
@@ -39,7 +46,9 @@ const OWN_LINKS = /^(he[0-9a-f]{4}|veth|docker|cni)/
 const addresses = (): string[] => {
   const all = Object.entries(networkInterfaces()).flatMap(([name, entries]) => (OWN_LINKS.test(name) ? [] : (entries ?? [])))
   const outside = all.filter(entry => !entry.internal && !entry.address.startsWith('fe80:') && !entry.address.startsWith('169.254.'))
-  const found = [...outside.filter(entry => entry.family === 'IPv4'), ...outside.filter(entry => entry.family === 'IPv6')].map(entry => entry.address)
+  const found = [...outside.filter(entry => entry.family === 'IPv4'), ...outside.filter(entry => entry.family === 'IPv6')].map(
+    entry => entry.address,
+  )
   return found.length > 0 ? found : ['127.0.0.1']
 }
 
@@ -49,6 +58,7 @@ export const hostFacts = (dir: string): HostFacts => {
     hostname: hostname(),
     cpus: availableParallelism(),
     memoryBytes: totalmem(),
+    ...memoryAvailable(),
     diskBytes: disk.blocks * disk.bsize,
     diskFreeBytes: disk.bavail * disk.bsize,
     addresses: addresses(),

@@ -140,15 +140,7 @@ t.test('garbage, an unknown kind, a wrong media type and a wrong verb are refuse
   await refused(t, 'POST', CONFIG_MAPS, { apiVersion: 'apps/v1', kind: 'Deployment', metadata: { name: 'w' } }, 400, {
     reason: 'BadRequest',
   })
-  await refused(
-    t,
-    'POST',
-    CONFIG_MAPS,
-    'x',
-    415,
-    { reason: 'UnsupportedMediaType' },
-    { 'content-type': 'text/plain' },
-  )
+  await refused(t, 'POST', CONFIG_MAPS, 'x', 415, { reason: 'UnsupportedMediaType' }, { 'content-type': 'text/plain' })
   await refused(t, 'PUT', CONFIG_MAPS, { apiVersion: 'v1', kind: 'ConfigMap' }, 405, { reason: 'MethodNotAllowed' })
   await refused(t, 'POST', CONFIG_MAPS, `${'['.repeat(20_000)}`, 400, { reason: 'BadRequest' })
   await refused(t, 'POST', '/api/v1/namespaces/nowhere/configmaps', { apiVersion: 'v1', kind: 'ConfigMap', metadata: { name: 'w' } }, 404, {

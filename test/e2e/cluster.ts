@@ -48,7 +48,7 @@ const exited = (child: ChildProcess): Promise<number | null> =>
 const start = (args: readonly string[], waitForReady: boolean): Promise<Running> =>
   new Promise((resolve, reject) => {
     const startedAt = performance.now()
-    const [command, argv] = NODE ? [NODE, [HELIO, ...args]] : [HELIO, [...args]]
+    const [command, argv] = NODE ? [NODE, ['--max-semi-space-size=8', HELIO, ...args]] : [HELIO, [...args]]
     const child = spawn(command, argv, { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, ...MALLOC } })
     let stdout = ''
     let stderr = ''
