@@ -36,7 +36,7 @@ export const presentationOf = ({ deps, request, query, warnings }: Call): Presen
 })
 
 /** Reads and parses the body, in any form this server takes. */
-export const readCallBody = async (call: Call, kind: string, findDuplicates: boolean): Promise<Body> =>
+export const readCallBody = async (call: Pick<Call, 'request' | 'deps'>, kind: string, findDuplicates: boolean): Promise<Body> =>
   readBody(await call.request.body(), {
     contentType: call.request.headers['content-type'],
     kind,

@@ -153,11 +153,17 @@ const aggregatedVersion = (accept: string): string | undefined => {
 export interface Discovery {
   /** The document at this path (without trailing slash), or undefined. */
   find(path: string, accept: string, ifNoneMatch: string): ApiResponse | undefined
+  /** Every path there is a document for. */
+  paths(): string[]
 }
 
 export const createDiscovery = (kinds: readonly Kind[]): Discovery => {
   const made: { documents: Map<string, Document> | undefined } = { documents: undefined }
   return {
+    paths: () => {
+      made.documents ??= documentsOf(kinds)
+      return [...made.documents.keys()].filter(path => !path.includes(' '))
+    },
     find(path, accept, ifNoneMatch) {
       if (path !== '/api' && path !== '/apis' && !path.startsWith('/api/') && !path.startsWith('/apis/')) return undefined
       made.documents ??= documentsOf(kinds)

@@ -23,6 +23,7 @@ import { resourceResponse } from './resource.ts'
 import { SCALE } from './scale.ts'
 import { BINDING, bindResponse, EVICTION } from './subresource.ts'
 import type { LocalVerbs } from './verbs.ts'
+import { REVIEWS, virtualResponse } from './virtual.ts'
 
 /** A path beside Kubernetes' own: joining, metrics, the dashboard. */
 export interface ExtraRoute {
@@ -65,12 +66,16 @@ const bindingPath = (state: State, segments: readonly string[]): ResourcePath | 
   return matches && state.pods ? { kind: state.pods, namespace, name: '', subresource: 'binding' } : undefined
 }
 
+/** What `/` lists beside discovery. */
+const OTHER_PATHS = ['/healthz', '/livez', '/openapi/v2', '/openapi/v3', '/readyz', '/version']
+
 const pathResponse = (state: State, request: ApiRequest, path: string, query: URLSearchParams): ApiResponse => {
   const trimmed = path.length > 1 && path.endsWith('/') ? path.slice(0, -1) : path
   if (request.method !== 'GET' && request.method !== 'HEAD') throw noResourceMethod(state, trimmed)
   if (trimmed === '/version') return versionResponse(state.deps)
   const { accept, 'if-none-match': match, 'accept-encoding': encoding } = request.headers
   const wants = { accept: headerOf(accept), ifNoneMatch: headerOf(match), gzip: headerOf(encoding).includes('gzip') }
+  if (trimmed === '/') return jsonResponse({ paths: [...state.discovery.paths(), ...OTHER_PATHS].sort() })
   if (trimmed === '/openapi/v2') return state.openApiV2.respond(wants)
   const found = state.discovery.find(trimmed, wants.accept, wants.ifNoneMatch) ?? state.openApi.find(trimmed, { query, ...wants })
   if (found) return found
@@ -105,6 +110,8 @@ const answer = (state: State, request: ApiRequest): ApiResponse | Promise<ApiRes
     if (request.method !== 'POST') throw methodNotAllowed()
     return bindResponse({ ...call, path: binding })
   }
+  const virtual = virtualResponse(call, path)
+  if (virtual) return virtual
   authorizePath(identity, request.method, path)
   return pathResponse(state, request, path, query)
 }
@@ -164,7 +171,7 @@ const settle = (state: State, response: ApiResponse): ApiResponse => {
 }
 
 /** Bodies that are no kind of their own, by `apiVersion kind`. */
-const BODIES: readonly Decodable[] = [SCALE, BINDING, EVICTION]
+const BODIES: readonly Decodable[] = [SCALE, BINDING, EVICTION, ...REVIEWS]
 
 const definitionFinder = (kinds: readonly Kind[]): DefinitionFinder => {
   const names = new Map([...kinds, ...BODIES].map(each => [`${apiVersionOf(each)} ${each.kind}`, each.definition]))

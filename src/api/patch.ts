@@ -14,11 +14,9 @@ export const PATCH_TYPES: Readonly<Record<string, PatchType>> = {
   'application/strategic-merge-patch+json': 'strategic',
 }
 
-/** 422 with upstream's generic sentence; the reason stands in the cause. */
+/** 422 with upstream's generic sentence and the reason; a cause would need a field, which clients print before it. */
 const unprocessable = (why: string): ApiError =>
-  new ApiError('Invalid', `the server rejected our request due to an error in our request`, {
-    details: { causes: [{ field: '', type: 'UnexpectedServerResponse', detail: why }] },
-  })
+  new ApiError('Invalid', `the server rejected our request due to an error in our request: ${why}`, { details: {} })
 
 const OPERATIONS = new Set(['add', 'remove', 'replace', 'move', 'copy', 'test'])
 

@@ -7,6 +7,7 @@ import { apiVersionOf } from '../kinds/kind.ts'
 import type { Form } from './accept.ts'
 import { type ApiResponse, JSON_TYPE, jsonResponse } from './message.ts'
 import type { Page } from './page.ts'
+import { SCALE_TABLE } from './scale.ts'
 import { type IncludeObject, toPartial, toTable } from './table.ts'
 import { presented, type Written } from './writer.ts'
 
@@ -36,7 +37,8 @@ export const presentObject = (kind: Kind, written: Written, how: Presentation, s
   if (form.as === 'yaml') return yamlResponse(written.object, status)
   if (form.as === 'partial') return jsonResponse(toPartial(written.object, form.version), status)
   const meta = { resourceVersion: written.object.metadata.resourceVersion ?? '' }
-  return jsonResponse(toTable(kind, [written.object], { ...how, version: form.version, meta, columns: true }), status)
+  const columns = written.object.kind === 'Scale' ? SCALE_TABLE : kind
+  return jsonResponse(toTable(columns, [written.object], { ...how, version: form.version, meta, columns: true }), status)
 }
 
 const plainList = (kind: Kind, page: Page): ApiResponse => {

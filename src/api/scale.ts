@@ -4,6 +4,7 @@ import { isObject } from '../base/json.ts'
 import type { KubeObject } from '../base/object.ts'
 import { invalid as invalidValue } from '../kinds/causes.ts'
 import type { Kind } from '../kinds/kind.ts'
+import { AGE_COLUMN, ageOf, column, NAME_COLUMN } from '../kinds/printing.ts'
 import type { Decodable } from './decode.ts'
 import { invalid, noResource } from './refusal.ts'
 
@@ -13,6 +14,22 @@ const numberAt = (object: KubeObject, path: string): number => {
   let value: unknown = object
   for (const part of path.split('.')) value = isObject(value) ? value[part] : undefined
   return typeof value === 'number' ? value : 0
+}
+
+/** How a Scale is printed. */
+export const SCALE_TABLE: Pick<Kind, 'columns' | 'row'> = {
+  columns: [
+    NAME_COLUMN,
+    column('Desired', 'Number of replicas asked for.', 'integer'),
+    column('Available', 'Number of replicas there are.', 'integer'),
+    AGE_COLUMN,
+  ],
+  row: (scale, nowMs) => [
+    scale.metadata.name ?? '',
+    numberAt(scale, 'spec.replicas'),
+    numberAt(scale, 'status.replicas'),
+    ageOf(scale, nowMs),
+  ],
 }
 
 /** A copy of the object with one field set; only the objects on the way are copied. */

@@ -35,10 +35,10 @@ const parseFields = (kind: Kind, text: string): readonly FieldTerm[] => {
   const known = knownFields(kind)
   const unknown = ok.find(term => !known.has(term.field))
   if (!unknown) return ok
-  const resource = `${kind.group === '' ? '' : kind.group}/${kind.version}, Resource=${kind.plural}`
-  const why = `field label not supported: ${unknown.field}`
   throw badRequest(
-    `Unable to find ${JSON.stringify(resource)} that match label selector "", field selector ${JSON.stringify(text)}: ${why}`,
+    kind.fields
+      ? `field label not supported: ${unknown.field}`
+      : `${JSON.stringify(unknown.field)} is not a known field selector: only "metadata.name", "metadata.namespace"`,
   )
 }
 
@@ -46,7 +46,7 @@ const parseFields = (kind: Kind, text: string): readonly FieldTerm[] => {
 export const selectionOf = (kind: Kind, query: Pick<ListQuery, 'labelSelector' | 'fieldSelector'>): Selection => {
   if (query.labelSelector === '' && query.fieldSelector === '') return EVERYTHING
   const parsed = parseSelector(query.labelSelector)
-  if (!parsed.ok) throw badRequest(`unable to parse requirement: ${parsed.problem}`)
+  if (!parsed.ok) throw badRequest(parsed.problem)
   const labels = parsed.ok
   const terms = query.fieldSelector === '' ? [] : parseFields(kind, query.fieldSelector)
   return {

@@ -38,7 +38,7 @@ export const toPartial = (object: KubeObject, version: Form['version']): KubeObj
   metadata: object.metadata,
 })
 
-export const toTable = (kind: Kind, objects: readonly KubeObject[], options: TableOptions): KubeObject => ({
+export const toTable = (kind: Pick<Kind, 'columns' | 'row'>, objects: readonly KubeObject[], options: TableOptions): KubeObject => ({
   kind: 'Table',
   apiVersion: `meta.k8s.io/${options.version}`,
   metadata: options.meta as KubeObject['metadata'],

@@ -62,6 +62,9 @@ export interface Status {
   readonly code?: number
 }
 
+/** Stands for errors that carry no details at all; an empty object given on purpose is sent, since clients look into it unasked. */
+const NO_DETAILS: ErrorDetails = {}
+
 export class ApiError extends Error {
   readonly code: number
   readonly reason: Reason
@@ -74,7 +77,7 @@ export class ApiError extends Error {
     this.name = 'ApiError'
     this.reason = reason
     this.code = REASONS[reason]
-    this.details = options.details ?? {}
+    this.details = options.details ?? NO_DETAILS
     this.hint = options.hint
   }
 }
@@ -96,7 +99,7 @@ export const toStatus = (error: unknown): Status => {
     status: 'Failure',
     message: known.message,
     reason: known.reason,
-    ...(Object.keys(details).length > 0 ? { details } : {}),
+    ...(known.details === NO_DETAILS ? {} : { details }),
     code: known.code,
   }
 }

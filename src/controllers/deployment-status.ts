@@ -4,7 +4,7 @@ import { parseTimestamp, timestamp } from '../base/clock.ts'
 import type { Deployment, DeploymentStatus } from '../kinds/deployment.ts'
 import type { Condition } from '../kinds/meta.ts'
 import type { ReplicaSet } from '../kinds/replica-set.ts'
-import { findCondition, withCondition } from './condition.ts'
+import { findCondition, withConditionLast } from './condition.ts'
 import { fencesOf, nameOf, replicasOf, sizeSum } from './deployment-size.ts'
 import { isDeleting } from './reference.ts'
 
@@ -32,7 +32,7 @@ const setCondition = (conditions: readonly Condition[], condition: Condition, no
   const old = findCondition(conditions, condition.type)
   if (old?.status === condition.status && old.reason === condition.reason) return conditions
   const now = timestamp(nowMs)
-  return withCondition(conditions, { ...condition, lastUpdateTime: now }, now)
+  return withConditionLast(conditions, { ...condition, lastUpdateTime: now }, now)
 }
 
 /** The counts and the Available condition; `conditions` are those to start from. */
@@ -121,7 +121,7 @@ export const rolloutStatus = (
   }
   if (hasProgressed(deployment.status ?? {}, counted)) {
     const moving = progressing('True', 'ReplicaSetUpdated', `${subject} is progressing.`)
-    return { ...counted, conditions: withCondition(conditions, { ...moving, lastUpdateTime: now }, now) }
+    return { ...counted, conditions: withConditionLast(conditions, { ...moving, lastUpdateTime: now }, now) }
   }
   const deadline = deadlineAt(deployment, conditions)
   if (deadline === undefined || deadline >= nowMs) return counted

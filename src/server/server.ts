@@ -1,7 +1,18 @@
 // The door of the server: wires one control plane. Order: keys, store, verbs, view, devices, API, loop; ready when all stand.
 // Ends in the other direction, within the grace of a SIGTERM; devices and their pods are told nothing.
 
-import { createApi, createVerbs, type ExtraRoute, type Identity, jsonResponse, type Listener, listen, textResponse } from '../api/api.ts'
+import {
+  createApi,
+  createVerbs,
+  type ExtraRoute,
+  type Identity,
+  jsonResponse,
+  type Listener,
+  listen,
+  noResource,
+  refuseUpgrade,
+  textResponse,
+} from '../api/api.ts'
 import type { Clock } from '../base/clock.ts'
 import { ApiError, messageOf } from '../base/errors.ts'
 import type { Files } from '../base/files.ts'
@@ -180,7 +191,7 @@ export const startServer = async (deps: ServerDeps, config: ServerConfiguration)
     certPem: credentials.server.certPem,
     keyPem: credentials.server.keyPem,
     onUpgrade(request, socket, head, identity, peerCertificate) {
-      if (request.url?.split('?')[0] !== LINK_PATH) return socket.end('HTTP/1.1 404 Not Found\r\nConnection: close\r\n\r\n')
+      if (request.url?.split('?')[0] !== LINK_PATH) return refuseUpgrade(socket, noResource())
       try {
         const device = deviceOf(view, pki, identity, peerCertificate)
         const connection = acceptWebSocket(request, socket, head)

@@ -71,8 +71,11 @@ t.test('label and field selectors, alone and with limit', async t => {
   t.same(names(page.json.items), ['m00', 'm02'])
   const token = (page.json.metadata as unknown as { continue: string }).continue
   t.same(names((await ask('GET', `${CMS}?labelSelector=parity%3Deven&limit=2&continue=${encodeURIComponent(token)}`)).json.items), ['m04'])
-  t.match((await ask('GET', `${CMS}?labelSelector=a%3D%3D%3Db`)).json, { code: 400, message: /unable to parse requirement/ })
-  t.match((await ask('GET', `${CMS}?fieldSelector=spec.x%3D1`)).json, { code: 400, message: /field label not supported: spec.x/ })
+  t.match((await ask('GET', `${CMS}?labelSelector=a%3D%3D%3Db`)).json, { code: 400, message: /^unable to parse requirement: (?!unable)/ })
+  t.match((await ask('GET', `${CMS}?fieldSelector=spec.x%3D1`)).json, {
+    code: 400,
+    message: /^"spec.x" is not a known field selector: only "metadata.name", "metadata.namespace"$/,
+  })
 })
 
 t.test('pods are found by node and phase', async t => {

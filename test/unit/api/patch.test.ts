@@ -109,12 +109,13 @@ t.test('a JSON patch that does not apply is 422, one that is no patch 400', asyn
   t.match(failed.json, {
     code: 422,
     reason: 'Invalid',
-    details: { causes: [{ reason: 'UnexpectedServerResponse', message: /testing value \/data\/k failed/ }] },
+    message: /^the server rejected our request due to an error in our request: testing value \/data\/k failed/,
+    details: { causes: undefined },
   })
   const missing = await ask('PATCH', `${CMS}/a`, [{ op: 'remove', path: '/data/nope' }], JSON_PATCH)
   t.match(missing.json, {
     code: 422,
-    details: { causes: [{ message: /remove operation does not apply: doc is missing path: "\/data\/nope"/ }] },
+    message: /remove operation does not apply: doc is missing path: "\/data\/nope"/,
   })
   t.equal((await ask('PATCH', `${CMS}/a`, { op: 'x' }, JSON_PATCH)).status, 400)
   t.equal((await ask('PATCH', `${CMS}/a`, Array(10_001).fill({ op: 'test', path: '', value: 1 }), JSON_PATCH)).status, 413)
