@@ -76,10 +76,10 @@ t.test('the production dependency tree is the one that was decided', async t => 
   const lock = JSON.parse(readFileSync(join(root, 'package-lock.json'), 'utf8')) as {
     packages: Record<string, { version?: string; dev?: boolean; optional?: boolean; devOptional?: boolean }>
   }
-  const production = Object.entries(lock.packages)
+  const names = Object.entries(lock.packages)
     .filter(([path, entry]) => path !== '' && !entry.dev && !entry.devOptional && !entry.optional)
     .map(([path, entry]) => `${path.replace(/^.*node_modules\//, '')} ${entry.version ?? '?'}`)
-    .sort()
+  const production = [...new Set(names)].sort()
   const decided = readFileSync(join(root, 'test/dependencies.txt'), 'utf8').trim().split('\n')
   t.strictSame(production, decided, 'a new dependency is a decision: its reason goes to ARCHITECTURE.md, its name to test/dependencies.txt')
 })
