@@ -1,12 +1,12 @@
 // Bytes of a request body to a JSON value: JSON, YAML 1.1 (as kubectl reads it) or protobuf; bounded in depth, duplicate keys found.
 
-import { parse as parseYaml, type Tags } from 'yaml'
 import { messageOf } from '../base/errors.ts'
 import { jsonDepthWithin } from '../base/json.ts'
 import { duplicateKeys } from './duplicate-key.ts'
-import { BODY_DEPTH_MAX, YAML_ALIASES_MAX } from './limits.ts'
+import { BODY_DEPTH_MAX } from './limits.ts'
 import { type DefinitionFinder, decodeProtobuf } from './protobuf.ts'
 import { badRequest, unsupportedMediaType } from './refusal.ts'
+import { parseYamlBody } from './yaml-body.ts'
 
 export interface Body {
   readonly value: unknown
@@ -39,25 +39,9 @@ const unreadable = (bytes: Buffer, kind: string, why: string): Error =>
     `the object provided is unrecognized (must be of type ${kind}): couldn't get version/kind; json parse error: ${why} (${summary(bytes)})`,
   )
 
-/** Types of YAML 1.1 that JSON does not have stay the strings they were written as. */
-const jsonTagsOnly = (tags: Tags): Tags =>
-  tags.filter(tag => {
-    if (typeof tag === 'string') return !['timestamp', 'binary', 'set', 'omap', 'pairs', 'intTime', 'floatTime'].includes(tag)
-    const format = 'format' in tag ? tag.format : undefined
-    return format !== 'TIME' && !/(timestamp|binary|set|omap|pairs)$/.test(tag.tag)
-  })
-
 const readYaml = (text: string, bytes: Buffer, kind: string): Body => {
   try {
-    const value: unknown = parseYaml(text, {
-      version: '1.1',
-      uniqueKeys: true,
-      maxAliasCount: YAML_ALIASES_MAX,
-      logLevel: 'error',
-      customTags: jsonTagsOnly,
-    })
-    // Through JSON: what YAML has and JSON has not (NaN, shared nodes, odd keys) is settled here.
-    return { value: JSON.parse(JSON.stringify(value ?? null)), text, duplicates: [] }
+    return { value: parseYamlBody(text), text, duplicates: [] }
   } catch (error) {
     throw unreadable(bytes, kind, `error converting YAML to JSON: ${messageOf(error).split('\n')[0]}`)
   }

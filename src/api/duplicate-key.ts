@@ -1,6 +1,8 @@
 // Keys that come twice in one JSON object: strict decoding refuses them, JSON.parse does not see them. One pass over text that has
 // parsed or will be parsed; on malformed text the result means nothing and JSON.parse gives the error.
 
+import { DUPLICATES_MAX, PATH_LENGTH_MAX } from './limits.ts'
+
 interface Level {
   /** Undefined for arrays. */
   readonly keys: Set<string> | undefined
@@ -45,7 +47,7 @@ const childPath = (level: Level | undefined): string => {
   return level.path === '' ? level.key : `${level.path}.${level.key}`
 }
 
-/** Paths of duplicate keys, in order of appearance: `spec.containers[0].image`. */
+/** Paths of the first DUPLICATES_MAX duplicate keys, in order of appearance: `spec.containers[0].image`. */
 export const duplicateKeys = (text: string): string[] => {
   const found: string[] = []
   const levels: Level[] = []
@@ -57,7 +59,7 @@ export const duplicateKeys = (text: string): string[] => {
       const end = stringEnd(text, i)
       if (expectsKey && level?.keys) {
         level.key = keyText(text, i, end)
-        if (level.keys.has(level.key)) found.push(childPath(level))
+        if (level.keys.has(level.key) && found.push(childPath(level).slice(0, PATH_LENGTH_MAX)) >= DUPLICATES_MAX) return found
         level.keys.add(level.key)
         expectsKey = false
       }

@@ -4,12 +4,30 @@
 export const BODY_BYTES_MAX = 3 * 1024 * 1024
 /** Nesting of a JSON body. Deeper: 400 before it is parsed. */
 export const BODY_DEPTH_MAX = 256
+/** Keys that come twice, named in one refusal; the rest is not looked for. */
+export const DUPLICATES_MAX = 100
+/** Characters of the path of such a key; longer paths are cut. */
+export const PATH_LENGTH_MAX = 1024
+/** Causes in one refusal; the rest is left out, and the last one says how many. */
+export const CAUSES_MAX = 100
+/** Characters of a name or a field's path in a refusal; longer ones are cut and end in `…`. */
+export const SHOWN_LENGTH_MAX = 1024
+/** Signs, words and line ends of a YAML body (a block of text counts as one). More: 400. Its parser takes 3 µs and 400 bytes for each. */
+export const YAML_LEXEMES_MAX = 200_000
+/** Aliases of a YAML body times its length. Above: 400, since every alias may stand for most of the body. */
+export const YAML_ALIASED_BYTES_MAX = 16 * 1024 * 1024
 /** Expansions of YAML aliases in one body. More: 400 ("billion laughs"). */
 export const YAML_ALIASES_MAX = 100
 /** Characters of a request's path and query. Longer: 414. */
 export const URL_LENGTH_MAX = 16 * 1024
 /** Bytes of all request headers. Above it the connection is answered 431 or the stream is refused. */
 export const HEADER_BYTES_MAX = 64 * 1024
+/** Requests in work at once of callers without a name (joining devices). More: 429; callers with a name do not notice. */
+export const STRANGERS_MAX = 64
+/** Bytes of a body read for a caller without a name. Above it: 413. */
+export const STRANGER_BODY_BYTES_MAX = 32 * 1024
+/** The body of such a caller must have arrived within this. */
+export const STRANGER_BODY_MS_MAX = 10_000
 /** Requests in work at once, watches not counted. More: 429 with Retry-After. */
 export const REQUESTS_MAX = 800
 /** HTTP watches open at once. More: 429 with Retry-After. */
@@ -47,9 +65,16 @@ export const WATCH_MS_MAX = 86_400_000
 export const BOOKMARK_MS = 60_000
 /** Bytes a watch client has not taken yet. Above it the watch is closed; the client lists or resumes. */
 export const WATCH_PENDING_BYTES_MAX = 4 * 1024 * 1024
+/** The same for all watches together: each may fall behind by an equal share of it, but not by less than WATCH_SHARE_BYTES_MIN. */
+export const WATCHES_PENDING_BYTES_MAX = 256 * 1024 * 1024
+export const WATCH_SHARE_BYTES_MIN = 64 * 1024
 
 /** Operations of a JSON patch. More: 413. Source: kube-apiserver. */
 export const JSON_PATCH_OPERATIONS_MAX = 10_000
+/** Bytes that the copies of one JSON patch may add. More: 413. Source: kube-apiserver, AccumulatedCopySizeLimit. */
+export const JSON_PATCH_COPY_BYTES_MAX = BODY_BYTES_MAX
+/** Bytes that the moves of one JSON patch may carry about, each as often as it is moved. More: 413. */
+export const JSON_PATCH_MOVE_BYTES_MAX = 64 * 1024 * 1024
 /** New names tried for one generateName; then 409 AlreadyExists. Source: k8s RetryGenerateName. */
 export const GENERATE_NAME_TRIES = 8
 /** Objects a filtered LIST looks at per step of its search. */

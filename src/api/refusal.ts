@@ -5,7 +5,7 @@ import { ApiError } from '../base/errors.ts'
 import { causesText } from '../kinds/causes.ts'
 import type { Kind } from '../kinds/kind.ts'
 import { qualifiedResource } from '../kinds/kind.ts'
-import { RETRY_AFTER_SECONDS } from './limits.ts'
+import { CAUSES_MAX, RETRY_AFTER_SECONDS, SHOWN_LENGTH_MAX } from './limits.ts'
 
 type Resource = Pick<Kind, 'group' | 'plural'>
 
@@ -35,8 +35,21 @@ export const STALE = 'the object has been modified; please apply your changes to
 
 export const badRequest = (message: string): ApiError => new ApiError('BadRequest', message)
 
+const cut = (text: string): string => (text.length > SHOWN_LENGTH_MAX ? `${text.slice(0, SHOWN_LENGTH_MAX)}…` : text)
+
+/** As many causes as somebody will read: a refusal must not be larger than what it refuses. */
+const bounded = (causes: readonly Cause[]): readonly Cause[] => {
+  const shown = causes
+    .slice(0, CAUSES_MAX)
+    .map(cause => (cause.field.length > SHOWN_LENGTH_MAX ? { ...cause, field: cut(cause.field) } : cause))
+  const more = causes.length - shown.length
+  return more > 0 ? [...shown, { field: '', type: 'FieldValueTooMany', detail: `and ${more} more` }] : shown
+}
+
 /** 422 with one cause per field. `name` may be '' (generated, or an options object). */
-export const invalid = (kind: Pick<Kind, 'group' | 'kind'>, name: string, causes: readonly Cause[]): ApiError => {
+export const invalid = (kind: Pick<Kind, 'group' | 'kind'>, nameAsSent: string, causesFound: readonly Cause[]): ApiError => {
+  const name = cut(nameAsSent)
+  const causes = bounded(causesFound)
   const qualified = kind.group === '' ? kind.kind : `${kind.kind}.${kind.group}`
   return new ApiError('Invalid', `${qualified} "${name}" is invalid: ${causesText(causes)}`, {
     details: {
@@ -54,7 +67,7 @@ export const invalidOptions = (kind: string, causes: readonly Cause[]): ApiError
 /** What strict decoding and wrong types in a patch give. */
 export const invalidPatch = (text: string, why: string): ApiError =>
   invalid({ group: '', kind: '' }, '', [
-    { field: 'patch', type: 'FieldValueInvalid', detail: `Invalid value: ${JSON.stringify(text)}: ${why}` },
+    { field: 'patch', type: 'FieldValueInvalid', detail: `Invalid value: ${JSON.stringify(cut(text))}: ${why}` },
   ])
 
 export const forbidden = (kind: Resource, name: string, why: string, causes?: readonly Cause[]): ApiError => {

@@ -22,6 +22,10 @@ export const EVENT_NOTE_BYTES_MAX = 1024
 export const EVENT_REASON_LENGTH_MAX = 128
 /** Digits of a quantity's number; more: the quantity is refused (upstream rounds; a number that long is a mistake or an attack). */
 export const QUANTITY_DIGITS_MAX = 64
+/** Characters of a quantity's text; a longer one is no quantity, and is not looked at further. */
+export const QUANTITY_LENGTH_MAX = 256
+/** Characters of a path named as an unknown field; a longer one is cut and ends in `…`. */
+export const PATH_LENGTH_MAX = 1024
 /** pod.spec.terminationGracePeriodSeconds and others are int64 upstream; JSON numbers above 2^53 lose digits and are refused. */
 export const INTEGER_MAX = Number.MAX_SAFE_INTEGER
 /** metadata.generateName is cut so that five random characters fit into a DNS label. */

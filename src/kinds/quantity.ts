@@ -1,7 +1,7 @@
 // Resource quantities: `500m`, `64Mi`, `1e3`. Exact to a billionth, capped at 2^63-1. Source: k8s apimachinery api/resource (canonical form
 // is what upstream prints: no fraction, the largest suffix that keeps an integer).
 
-import { QUANTITY_DIGITS_MAX } from './limits.ts'
+import { QUANTITY_DIGITS_MAX, QUANTITY_LENGTH_MAX } from './limits.ts'
 
 export type QuantityFormat = 'DecimalSI' | 'BinarySI' | 'DecimalExponent'
 
@@ -51,7 +51,7 @@ const scale = (digits: bigint, fractionDigits: number, suffix: Suffix): bigint =
 
 /** Undefined when the text is no quantity. */
 export const parseQuantity = (text: string): Quantity | undefined => {
-  const match = PATTERN.exec(text)
+  const match = text.length > QUANTITY_LENGTH_MAX ? undefined : PATTERN.exec(text)
   if (!match) return undefined
   const [, sign = '', whole = '', fraction = '', suffixText = ''] = match
   const suffix = parseSuffix(suffixText)
@@ -65,7 +65,8 @@ export const parseQuantity = (text: string): Quantity | undefined => {
 /** Upstream's message for a text that is no quantity; undefined when it is one. */
 export const quantityProblem = (text: string): string | undefined => {
   if (parseQuantity(text)) return undefined
-  if (text === '') return QUANTITY_SYNTAX
+  // The pattern below takes time that grows with the cube of the length.
+  if (text === '' || text.length > QUANTITY_LENGTH_MAX) return QUANTITY_SYNTAX
   return /^[+-]?(\d+\.?\d*|\.\d+)[eEinumkKMGTP]*[-+]?\d*$/.test(text) ? "unable to parse quantity's suffix" : QUANTITY_SYNTAX
 }
 

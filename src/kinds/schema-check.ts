@@ -2,7 +2,7 @@
 // decoding's paths), and a fresh copy without unknown fields and nulls, quantities in canonical form. Bounded in depth and in problems.
 
 import { isObject } from '../base/json.ts'
-import { DEPTH_MAX, INTEGER_MAX, PROBLEMS_MAX } from './limits.ts'
+import { DEPTH_MAX, INTEGER_MAX, PATH_LENGTH_MAX, PROBLEMS_MAX } from './limits.ts'
 import { canonicalQuantity, quantityProblem } from './quantity.ts'
 import type { Shape } from './schema.ts'
 import { definition } from './schema.ts'
@@ -173,6 +173,8 @@ const zeroFields = (ref: string): Record<string, unknown> => {
 
 const ZEROED: ReadonlySet<Shape['type']> = new Set(['string', 'boolean', 'int32', 'int64', 'double'])
 
+const cutPath = (path: string): string => (path.length > PATH_LENGTH_MAX ? `${path.slice(0, PATH_LENGTH_MAX)}…` : path)
+
 const checkObject = (walk: Walk, value: unknown, ref: string, place: Place): unknown => {
   if (!isObject(value)) return wrongType(walk, value, place, goName(ref))
   const fields = definition(ref)?.fields
@@ -182,7 +184,7 @@ const checkObject = (walk: Walk, value: unknown, ref: string, place: Place): unk
     const path = place.path === '' ? key : `${place.path}.${key}`
     const field = fields?.get(key)
     if (!field) {
-      if (walk.unknown.length < PROBLEMS_MAX) walk.unknown.push(path)
+      if (walk.unknown.length < PROBLEMS_MAX) walk.unknown.push(cutPath(path))
       continue
     }
     if (item === null) continue
