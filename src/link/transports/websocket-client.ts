@@ -1,6 +1,6 @@
 // The device's end: dials the server over TLS with its client certificate. The server is believed when its certificate is signed by the
-// pinned authority and is for its name; the dates on it are not held against it, since a device's clock may be decades off and a fleet
-// must not strand on a date. What the device runs is signed apart from this (DESIGN invariant 8, section 7).
+// pinned authority as a server's: the authority signs no other server, so neither the name nor the address it is reached by matters, and
+// both may change. Nor do the dates: a device's clock may be decades off. What runs is signed apart from this (DESIGN invariants 6, 8).
 
 import { X509Certificate } from 'node:crypto'
 import { isIP } from 'node:net'
@@ -20,18 +20,14 @@ const SERVER_AUTH = '1.3.6.1.5.5.7.3.1'
 /** A handshake that does not end; the dial's own signal ends it sooner as a rule. */
 const HANDSHAKE_TIMEOUT_MS = 30_000
 
-const matches = (certificate: X509Certificate, host: string): boolean =>
-  (isIP(host) === 0 ? certificate.checkHost(host) : certificate.checkIP(host)) !== undefined
-
 /** Why the server is not believed; undefined when it is. The handshake has proved that it owns the certificate's key. */
-const distrust = (raw: Uint8Array | undefined, ca: string, host: string): string | undefined => {
+const distrust = (raw: Uint8Array | undefined, ca: string): string | undefined => {
   if (!raw) return 'it showed no certificate'
   const certificate = new X509Certificate(raw)
   const authority = new X509Certificate(ca)
   if (!authority.ca || !certificate.checkIssued(authority) || !certificate.verify(authority.publicKey))
     return 'its certificate is not signed by the pinned authority'
-  if (certificate.ca || !certificate.keyUsage?.includes(SERVER_AUTH)) return 'its certificate is not one of a server'
-  return matches(certificate, host) ? undefined : `its certificate is not for ${host}`
+  return certificate.ca || !certificate.keyUsage?.includes(SERVER_AUTH) ? 'its certificate is not one of a server' : undefined
 }
 
 /** Dials `wss://<server>/link/v1`. Sessions are resumed where the server allows: half the bytes of a full handshake. */
@@ -61,7 +57,7 @@ export const webSocketDialer = (options: WebSocketDialerOptions): Dialer => {
     socket.setNoDelay(true)
     socket.prependOnceListener('secureConnect', () => {
       // A resumed session shows no certificate: its secret is the proof, and only sessions of servers that were believed are kept.
-      const why = socket.isSessionReused() ? undefined : distrust(socket.getPeerX509Certificate()?.raw, ca, host)
+      const why = socket.isSessionReused() ? undefined : distrust(socket.getPeerX509Certificate()?.raw, ca)
       if (why !== undefined) socket.destroy(new Error(`server is not trusted: ${why}`))
       else
         socket.on('session', session => {
