@@ -3,6 +3,7 @@
 
 import type { Cancel, Clock } from '../base/clock.ts'
 import { messageOf } from '../base/errors.ts'
+import type { HostFacts } from '../base/host-facts.ts'
 import { deepEqual, isObject } from '../base/json.ts'
 import type { Log } from '../base/log.ts'
 import type { NodeStatus } from '../kinds/node.ts'
@@ -12,7 +13,7 @@ import type { ImageStore } from './images/images.ts'
 import { NODE_STATUS_EVERY_MS } from './limits.ts'
 import type { DeviceState } from './machine.ts'
 import type { AgentMemory } from './memory.ts'
-import { type HostFacts, nodeStatus } from './node-status.ts'
+import { nodeStatus } from './node-status.ts'
 
 export interface NodeReportDeps {
   readonly clock: Pick<Clock, 'now' | 'after'>

@@ -2,27 +2,11 @@
 // nothing new to say. Source: kubelet nodestatus setters; k8s core/v1 NodeStatus.
 
 import { timestamp } from '../base/clock.ts'
+import type { HostFacts } from '../base/host-facts.ts'
 import type { Condition } from '../kinds/meta.ts'
 import type { NodeStatus } from '../kinds/node.ts'
 import type { Image } from './images/images.ts'
 import { DISK_PRESSURE_SHARE, MEMORY_PRESSURE_SHARE, NODE_IMAGES_MAX, PODS_MAX } from './limits.ts'
-
-/** What the host tells about the machine; read when asked. */
-export interface HostFacts {
-  readonly hostname: string
-  readonly cpus: number
-  readonly memoryBytes: number
-  /** Absent = not known, never a pressure. */
-  readonly memoryAvailableBytes?: number
-  readonly diskBytes: number
-  readonly diskFreeBytes: number
-  readonly addresses: readonly string[]
-  readonly machineID: string
-  readonly bootID: string
-  readonly kernelVersion: string
-  readonly osImage: string
-  readonly architecture: string
-}
 
 export interface NodeFacts {
   readonly nodeName: string

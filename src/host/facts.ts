@@ -2,25 +2,7 @@
 
 import { readFileSync, statfsSync } from 'node:fs'
 import { arch, availableParallelism, hostname, networkInterfaces, totalmem } from 'node:os'
-
-export interface HostFacts {
-  readonly hostname: string
-  readonly cpus: number
-  readonly memoryBytes: number
-  /** What programs could still get, MemAvailable of the kernel; absent on kernels that do not say. */
-  readonly memoryAvailableBytes?: number
-  /** Size and free bytes of the file system that holds `dir`. */
-  readonly diskBytes: number
-  readonly diskFreeBytes: number
-  /** IPv4 first, loopback left out unless there is nothing else. */
-  readonly addresses: readonly string[]
-  readonly machineID: string
-  readonly bootID: string
-  readonly kernelVersion: string
-  readonly osImage: string
-  /** As Go spells it: amd64, arm64, arm. */
-  readonly architecture: string
-}
+import type { HostFacts } from '../base/host-facts.ts'
 
 const ARCHITECTURES: Readonly<Record<string, string>> = { x64: 'amd64', arm64: 'arm64', arm: 'arm', ia32: '386', riscv64: 'riscv64' }
 
