@@ -1,5 +1,6 @@
 // The agent role: concrete runtime, network, images and link; alone, or beside a server in one process.
 
+import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { type Agent, startAgent } from './agent/agent.ts'
 import { openImageStore } from './agent/images/image-store.ts'
@@ -70,12 +71,32 @@ export const startDevice = async (deps: { readonly log: Log }, options: DeviceOp
   })
 }
 
+/** What keeps a device that never joined from ever joining; undefined when it may try. */
+const whyNeverJoins = (dataDir: string, server: unknown, token: unknown): { problem: string; hint: string } | undefined => {
+  if (existsSync(join(dataDir, 'agent.db'))) return undefined
+  if (typeof server !== 'string')
+    return { problem: `agent: ${dataDir} has joined no server`, hint: 'give --server https://HOST:6443 and --token TOKEN once' }
+  if (!/^https:\/\/[^/]+\/?$/.test(server))
+    return { problem: `--server: ${JSON.stringify(server)} is not https://HOST:PORT`, hint: 'for example --server https://192.0.2.1:6443' }
+  if (typeof token !== 'string' || !/^helio1\.[0-9a-f]{64}\.\S+$/.test(token))
+    return {
+      problem: typeof token === 'string' ? '--token: this is not a join token' : 'agent: --token is missing',
+      hint: 'read it on the server: cat DIR/join-token',
+    }
+  return undefined
+}
+
 export const runAgent = async (argv: readonly string[]): Promise<number> => {
   const options = await readRole('agent', argv)
   if (!options) return 2
   const later = options['link'] === 'mqtt' ? '--link mqtt' : options['runtime'] === 'cri' ? '--runtime cri' : undefined
   if (later) {
     complain(`${later} is not in this version`, 'leave the flag out')
+    return 2
+  }
+  const obstacle = whyNeverJoins(String(options['dataDir']), options['server'], options['token'])
+  if (obstacle) {
+    complain(obstacle.problem, obstacle.hint)
     return 2
   }
   try {
