@@ -35,14 +35,14 @@ const INITIAL_END = 'k8s.io/initial-events-end'
 
 const envelope = (type: Type, value: Buffer): Buffer => Buffer.concat([OPEN[type], value, CLOSE])
 
-/** Envelopes of changes, shared by the watchers of one change; forgotten with the change. */
-const shared = new WeakMap<StoreEvent, Buffer>()
+/** Envelopes of changes, by type, shared by the watchers of one change; forgotten with the change. */
+const shared = new WeakMap<StoreEvent, Map<Type, Buffer>>()
 
-const sharedEnvelope = (event: StoreEvent): Buffer => {
-  const known = shared.get(event)
-  if (known) return known
-  const line = envelope(event.type, event.value)
-  shared.set(event, line)
+const sharedEnvelope = (event: StoreEvent, type: Type): Buffer => {
+  const lines = shared.get(event) ?? new Map<Type, Buffer>()
+  shared.set(event, lines)
+  const line = lines.get(type) ?? envelope(type, event.value)
+  lines.set(type, line)
   return line
 }
 
@@ -66,23 +66,26 @@ export const createEncoder = (options: EncoderOptions): Encoder => {
     const meta = { resourceVersion: object.metadata.resourceVersion ?? '' }
     return toTable(kind, [object], { version: form.version, include, nowMs: nowMs(), meta, columns })
   }
+  /** What a change is to this watch; plain JSON is made once for all of them. */
+  const told = (event: StoreEvent, type: Type): Buffer =>
+    isPlain && !kind.storage ? sharedEnvelope(event, type) : line(type, dressed(shown(event.object)))
   const line = (type: string, object: KubeObject): Buffer => Buffer.from(`${JSON.stringify({ type, object })}\n`)
   const passes = (object: KubeObject | undefined): boolean => object !== undefined && selection.matches(shown(object))
 
   /** What a change is to somebody who sees only the selection. */
   const selected = (event: StoreEvent): Buffer | undefined => {
-    const before = passes(event.previous?.object)
-    if (event.type === 'DELETED') return before ? line('DELETED', dressed(shown(event.object))) : undefined
+    // What a change of before the server's start replaced may be unknown: then the watcher may have had the object, and is told.
+    const before = (event.type !== 'ADDED' && event.previous === undefined) || passes(event.previous?.object)
+    if (event.type === 'DELETED') return before ? told(event, 'DELETED') : undefined
     const after = passes(event.object)
-    if (!after) return before ? line('DELETED', dressed(shown(departed(event.previous!.object, event.revision)))) : undefined
-    return line(before ? 'MODIFIED' : 'ADDED', dressed(shown(event.object)))
+    if (!after) return before ? line('DELETED', dressed(shown(departed((event.previous ?? event).object, event.revision)))) : undefined
+    return told(event, before ? 'MODIFIED' : 'ADDED')
   }
   return {
     added: entry => (isPlain && !kind.storage ? envelope('ADDED', entry.value) : line('ADDED', dressed(shown(entry.object)))),
     event(event) {
       if (!selection.all) return selected(event)
-      if (isPlain && !kind.storage) return sharedEnvelope(event)
-      return line(event.type, dressed(shown(event.object)))
+      return told(event, event.type)
     },
     bookmark(revision, initialEnd) {
       const annotations = initialEnd ? { annotations: { [INITIAL_END]: 'true' } } : {}

@@ -42,7 +42,7 @@ const lostIn = ({ log, floor, durable, revision }: Loaded): Lost[] => {
   return lost
 }
 
-/** Fills a state from what the journal holds. Events loaded from the log know what they replaced only when the log still has it. */
+/** Fills a state from what the journal holds. Events loaded from the log know what they replaced only when the log surely has it. */
 export const loadState = (loaded: Loaded, cache: ParsedCache, bounds: WindowBounds, nowMs: number): State => {
   const current = new Map<string, StoredEntry>()
   let bytes = 0
@@ -52,7 +52,11 @@ export const loadState = (loaded: Loaded, cache: ParsedCache, bounds: WindowBoun
   }
   const window = createWindow(loaded.floor, bounds)
   const logged = new Map<string, StoredEntry>()
+  let last = loaded.floor
   for (const row of loaded.log) {
+    // Behind a hole in the revisions nothing is known of what came before: a coalesced lazy write may have been seen there.
+    if (row.revision !== last + 1) logged.clear()
+    last = row.revision
     const newest = current.get(row.key)
     const entry = newest?.revision === row.revision ? newest : new StoredEntry(row, cache)
     window.push(new StoredEvent(row.type, entry, row.type === 'ADDED' ? undefined : logged.get(row.key), nowMs), nowMs)

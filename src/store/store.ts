@@ -34,7 +34,8 @@ export interface StoreEvent {
   readonly object: KubeObject
   /**
    * The object before this change; undefined for ADDED. Filtered watches need it to turn MODIFIED into ADDED or DELETED. Also undefined for a
-   * MODIFIED or DELETED event of before the last start whose predecessor has left the log: then the watcher may or may not have had the object.
+   * MODIFIED or DELETED event of before the last start whose predecessor the log does not have (it left, or was a lazy write replaced by a newer
+   * one before it was on disk): then the watcher may or may not have had the object.
    */
   readonly previous: Entry | undefined
 }

@@ -512,6 +512,23 @@ const lazies: Record<string, Body> = {
     t.same(names(listen(world.store, '', 2).events), ['b', 'c'])
     t.same(names(listen(world.store, '', kept.revision).events), ['c'])
   },
+  'an event of before the start does not claim to replace what only lazy writes replaced': async (t, world) => {
+    const before = await create(world.store, 'a', { x: '1' })
+    await update(world.store, 'a', { x: '2' }, true)
+    await update(world.store, 'a', { x: '3' }, true)
+    const b = await create(world.store, 'b', { x: '1' })
+    await update(world.store, 'b', { x: '2' })
+    await world.crash()
+    const { events } = listen(world.store, '', before.revision)
+    t.same(
+      events.map(({ type, key: at, previous }) => [type, at.split('/').at(-1), previous?.revision]),
+      [
+        ['MODIFIED', 'a', undefined],
+        ['ADDED', 'b', undefined],
+        ['MODIFIED', 'b', b.revision],
+      ],
+    )
+  },
   'a day of status refreshes stays within the byte budget': async (t, { store, clock }) => {
     await create(store, 'status', { x: 'x'.repeat(2000) }, true)
     for (let second = 0; second < 86_400; second += 10) {
