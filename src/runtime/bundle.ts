@@ -15,6 +15,8 @@ export interface MachineFacts {
   readonly oomScoreAdjMin: number
   /** Memory limits may include swap. */
   readonly swapAccounting: boolean
+  /** Control group controllers of this kernel; a limit of another one is left out, as the container could not start with it. */
+  readonly controllers: ReadonlySet<string>
 }
 
 export interface DeviceNode {
@@ -105,11 +107,14 @@ const compileCpu = ({ cpuLimitMillis, cpuRequestMillis }: ContainerSpec['resourc
 
 const compileResources = (spec: ContainerSpec, facts: MachineFacts) => {
   const { memoryBytes, pids } = spec.resources
+  const { controllers, swapAccounting } = facts
   return {
     devices: spec.privileged ? [{ allow: true, access: 'rwm' }] : [{ allow: false, access: 'rwm' }],
-    cpu: compileCpu(spec.resources),
-    ...(memoryBytes === undefined ? {} : { memory: { limit: memoryBytes, ...(facts.swapAccounting ? { swap: memoryBytes } : {}) } }),
-    pids: { limit: pids ?? CONTAINER_PIDS_DEFAULT },
+    ...(controllers.has('cpu') ? { cpu: compileCpu(spec.resources) } : {}),
+    ...(memoryBytes === undefined || !controllers.has('memory')
+      ? {}
+      : { memory: { limit: memoryBytes, ...(swapAccounting ? { swap: memoryBytes } : {}) } }),
+    ...(controllers.has('pids') ? { pids: { limit: pids ?? CONTAINER_PIDS_DEFAULT } } : {}),
   }
 }
 

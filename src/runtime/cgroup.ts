@@ -1,8 +1,10 @@
 // Control groups in their three layouts: pure v2, pure v1, and hybrid (v1 controllers plus a cgroup2 tree). Paths, figures, killing and
 // removing; crun makes the groups. Source: kernel admin-guide cgroup-v1 and cgroup-v2, runtime facts.
 
-import { mkdirSync, readdirSync, readFileSync, rmdirSync } from 'node:fs'
+import { mkdirSync, readdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { messageOf } from '../base/errors.ts'
+import type { Log } from '../base/log.ts'
 import { signal } from './process-table.ts'
 import { isMissing } from './record.ts'
 
@@ -12,6 +14,8 @@ export interface CgroupLayout {
   readonly mounts: ReadonlyMap<string, string>
   /** A cgroup2 tree beside v1 that still holds a controller: crun refuses to work until its list is hidden. The file to hide. */
   readonly hybridControllers?: string
+  /** What can be limited here; a kernel may be built or booted without `memory`, as many boards' are. */
+  readonly controllers: ReadonlySet<string>
   readonly swapAccounting: boolean
 }
 
@@ -53,24 +57,39 @@ export const parseCgroupLayout = (mountTable: string, read: (path: string) => st
     for (const option of options.split(',')) if (CONTROLLERS.includes(option) || option.startsWith('name=')) mounts.set(option, target)
   }
   if (unified[0] === '/sys/fs/cgroup') {
-    // The root group has no such file: any other tells whether the kernel counts swap.
-    const own = /^0::(.*)$/m.exec(read('/proc/self/cgroup') ?? '')?.[1] ?? ''
-    const swapAccounting = [own, 'init.scope', 'system.slice'].some(
-      group => read(join('/sys/fs/cgroup', group, 'memory.swap.max')) !== undefined,
-    )
-    return { version: 'v2', mounts: new Map([['', unified[0]]]), swapAccounting }
+    const controllers = new Set((read('/sys/fs/cgroup/cgroup.controllers') ?? '').split(/\s+/).filter(Boolean))
+    // The root group cannot tell whether the kernel counts swap; see countSwap.
+    return { version: 'v2', mounts: new Map([['', unified[0]]]), controllers, swapAccounting: false }
   }
-  if (!mounts.has('memory') && !mounts.has('pids') && !mounts.has('cpu')) return { version: 'none', mounts, swapAccounting: false }
+  const controllers = new Set(mounts.keys())
+  if (!mounts.has('memory') && !mounts.has('pids') && !mounts.has('cpu'))
+    return { version: 'none', mounts, controllers, swapAccounting: false }
   // Groups are made in the bare tree too, and must go from it.
   if (unified[0] !== undefined) mounts.set('name=unified', unified[0])
   const memory = mounts.get('memory')
   const swapAccounting = memory !== undefined && read(join(memory, 'memory.memsw.limit_in_bytes')) !== undefined
   const list = unified[0] === undefined ? undefined : join(unified[0], 'cgroup.controllers')
   const blocked = list !== undefined && (read(list) ?? '').trim() !== ''
-  return { version: 'v1', mounts, swapAccounting, ...(blocked ? { hybridControllers: list } : {}) }
+  return { version: 'v1', mounts, controllers, swapAccounting, ...(blocked ? { hybridControllers: list } : {}) }
 }
 
 export const detectCgroupLayout = (): CgroupLayout => parseCgroupLayout(readFirst('/proc/self/mounts') ?? '', path => readFirst(path))
+
+/**
+ * The layout with the kernel's word on swap. In v2 only a group below the root that has the memory controller knows it: ours is given the
+ * controller, which its pods need anyway. Where that is refused, swap is not limited.
+ */
+export const countSwap = (layout: CgroupLayout, cgroupRoot: string, log: Log): CgroupLayout => {
+  const mount = layout.mounts.get('')
+  if (layout.version !== 'v2' || mount === undefined || !layout.controllers.has('memory')) return layout
+  try {
+    mkdirSync(join(mount, cgroupRoot), { recursive: true })
+    writeFileSync(join(mount, 'cgroup.subtree_control'), '+memory')
+  } catch (error) {
+    log.error('memory controller not handed down', { dir: mount, error: messageOf(error) })
+  }
+  return { ...layout, swapAccounting: readFirst(join(mount, cgroupRoot, 'memory.swap.max')) !== undefined }
+}
 
 const directory = (layout: CgroupLayout, controller: string, cgroup: string): string | undefined => {
   const mount = layout.mounts.get(layout.version === 'v2' ? '' : controller)

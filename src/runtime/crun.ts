@@ -5,7 +5,7 @@ import { mkdir, rm, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { messageOf } from '../base/errors.ts'
 import { compileBundle, compileProcess } from './bundle.ts'
-import { cgroupUsage, detectCgroupLayout, emptinessFile, monitorGroups, removeCgroup } from './cgroup.ts'
+import { cgroupUsage, countSwap, detectCgroupLayout, emptinessFile, monitorGroups, removeCgroup } from './cgroup.ts'
 import { createMonitored, monitorPid, reopenMonitorLog } from './conmon.ts'
 import {
   adoptContainer,
@@ -52,9 +52,12 @@ const WRAPPER = (crun: string, list: string): string =>
 const openPlace = async (deps: RuntimeDeps): Promise<CrunPlace> => {
   const [crun, conmon] = [deps.exec.find('crun'), deps.exec.find('conmon')]
   if (crun === undefined || conmon === undefined) throw new Error('open crun runtime: crun and conmon must be installed')
-  const layout = detectCgroupLayout()
-  const wrapper = join(deps.dir, 'crun-hybrid')
   const cgroupRoot = deps.cgroupRoot ?? '/helio'
+  const layout = countSwap(detectCgroupLayout(), cgroupRoot, deps.log)
+  const unlimited = ['memory', 'cpu', 'pids'].filter(controller => !layout.controllers.has(controller))
+  if (unlimited.length > 0)
+    deps.log.error('limits without effect', { controllers: unlimited.join(' '), hint: 'boot with cgroup_enable=memory, or a kernel that has them' })
+  const wrapper = join(deps.dir, 'crun-hybrid')
   const base = {
     ...deps,
     cgroupRoot,

@@ -38,6 +38,7 @@ export const detectFacts = (layout: CgroupLayout): MachineFacts => {
     nofileHard: mayRaise ? Number.MAX_SAFE_INTEGER : nofileHard(),
     oomScoreAdjMin: mayRaise ? -1000 : Number(readFileSync('/proc/self/oom_score_adj', 'utf8')),
     swapAccounting: layout.swapAccounting,
+    controllers: layout.controllers,
   }
 }
 

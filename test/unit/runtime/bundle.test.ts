@@ -8,6 +8,7 @@ const facts: MachineFacts = {
   nofileHard: 20_000,
   oomScoreAdjMin: 0,
   swapAccounting: true,
+  controllers: new Set(['memory', 'cpu', 'pids']),
 }
 const sandbox: SandboxSpec = {
   ...{ uid: 'u', namespace: 'ns', name: 'pod', hostname: 'pod', sysctls: {} },
@@ -82,6 +83,8 @@ t.test('resources follow Kubernetes’ arithmetic', async t => {
     'the kernel’s least quota',
   )
   t.notOk('swap' in (compile({ resources: { memoryBytes: 9 } }, {}, { swapAccounting: false }).linux.resources.memory ?? {}))
+  const bare = compile({ resources: { memoryBytes: 9, cpuLimitMillis: 100, pids: 5 } }, {}, { controllers: new Set() }).linux.resources
+  t.same(Object.keys(bare), ['devices'], 'what the kernel cannot limit is left out')
 })
 
 t.test('the filter is compiled, left to libseccomp on unknown machines, or absent', async t => {
