@@ -14,7 +14,7 @@ const NODE = process.env['HELIO_TEST_NODE']
 /** What the first line of dist/helio sets; given here when another Node runs it. */
 const MALLOC = { MALLOC_ARENA_MAX: '1', MALLOC_TRIM_THRESHOLD_: '131072' }
 
-const READY_MS = 20_000
+const READY_MS = 60_000
 
 export const freePort = (): Promise<number> =>
   new Promise((resolve, reject) => {
@@ -124,8 +124,9 @@ export const helio = (...args: string[]): Promise<CommandResult> => (NODE ? run(
 
 export const temporaryDir = (): string => mkdtempSync(join(tmpdir(), 'helio-e2e-'))
 
-/** `$KUBECTL`, then PATH; undefined when there is none. A wrapper that cannot print its client version does not count. */
+/** `$KUBECTL`, then PATH; undefined when there is none or `$KUBECTL` is `none`. A wrapper that cannot print its client version does not count. */
 export const findKubectl = (): string | undefined => {
+  if (process.env['KUBECTL'] === 'none') return undefined
   for (const candidate of [process.env['KUBECTL'], 'kubectl']) {
     if (!candidate) continue
     try {
