@@ -5,6 +5,7 @@ import type { KubeObject, ObjectMeta } from '../../src/kinds/meta.ts'
 import { controllerOf } from '../../src/kinds/meta.ts'
 import { isPodTerminal, type Pod } from '../../src/kinds/pod.ts'
 import type { ReplicaSet } from '../../src/kinds/replica-set.ts'
+import { matchesLabels } from '../../src/kinds/selector.ts'
 import type { Change } from '../../src/server/view.ts'
 import type { Asked } from './deeds.ts'
 import type { ServerProcess, SimServer } from './server.ts'
@@ -47,7 +48,11 @@ export const startPodChecks = (world: World, server: SimServer, asked: () => Ask
     const current = sizes.filter((_, index) => world.nowMs - (sizes[index + 1]?.atMs ?? world.nowMs) <= RECENT_MS)
     return [...current.map(size => size.replicas), set.spec.replicas ?? 1]
   }
-  const activeOf = ({ view }: ServerProcess, uid: string): number => view.list<Pod>('Pod', { owner: uid }).filter(isActive).length
+  /** A pod that no longer matches is about to be released, and does not count. */
+  const activeOf = ({ view }: ServerProcess, set: ReplicaSet): number =>
+    view
+      .list<Pod>('Pod', { owner: set.metadata.uid ?? '' })
+      .filter(pod => isActive(pod) && matchesLabels(set.spec.selector, pod.metadata.labels)).length
 
   const takeSet = (set: ReplicaSet): void => {
     const { sizes } = recentOf(set.metadata.uid ?? '')
@@ -73,7 +78,7 @@ export const startPodChecks = (world: World, server: SimServer, asked: () => Ask
     if (!owner) return pod.metadata.labels?.['stray'] === 'yes' ? 'asked' : undefined
     const set = view.get<ReplicaSet>('ReplicaSet', namespace, owner.name)
     if (!set || set.metadata.uid !== owner.uid || isLeaving(set)) return 'no owner'
-    const surplus = activeOf(process, owner.uid) + within(recentOf(owner.uid).left) >= Math.min(...sizesOf(set))
+    const surplus = activeOf(process, set) + within(recentOf(owner.uid).left) >= Math.min(...sizesOf(set))
     return surplus ? 'size' : undefined
   }
   const going = (process: ServerProcess, pod: Pod): void => {
@@ -96,7 +101,7 @@ export const startPodChecks = (world: World, server: SimServer, asked: () => Ask
     const owner = controllerOf(pod.metadata)
     const set = owner && process.view.get<ReplicaSet>('ReplicaSet', pod.metadata.namespace ?? '', owner.name)
     if (!owner || !set) return
-    const active = activeOf(process, owner.uid)
+    const active = activeOf(process, set)
     if (active > Math.max(...sizesOf(set)) + within(recentOf(owner.uid).joined))
       world.fail('no pod is made without a reason', `${pod.metadata.name}: ${owner.name} has ${active} of ${set.spec.replicas}`)
   }

@@ -253,7 +253,7 @@ const openAgent = (deps: AgentDeps): Agent => {
 export const createSimDevice = (deps: DeviceDeps, name: string): SimDevice => {
   const { world, profile } = deps
   const random = world.random.fork(`device/${name}`)
-  const offsetMs = profile.clockOffsetMsMax === 0 ? 0 : random.int(profile.clockOffsetMsMax * 2) - profile.clockOffsetMsMax
+  const offsetMs = profile.clockOffsetMsMax === 0 ? 0 : 1000 * random.int(profile.clockOffsetMsMax / 500) - profile.clockOffsetMsMax
   const clock = createMachineClock(world, { offsetMs, driftPerMillion: profile.clockOffsetMsMax === 0 ? 0 : random.int(200) - 100 })
   const shape = { runtime: profile.runtime }
   const runtime = createFakeDevice({

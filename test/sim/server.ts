@@ -27,6 +27,8 @@ export interface ServerProcess {
   /** Counts the server's starts, from 1. */
   readonly life: number
   readonly clock: ProcessClock
+  /** The store's revision at the start. */
+  readonly startedAt: number
   readonly store: Store
   readonly view: LiveView
   readonly verbs: Verbs
@@ -90,7 +92,7 @@ const openProcess = (
     controllers: [...controllers, createScheduling()],
   })
   late.loop = loop
-  return { life, clock, store, view, verbs, loop, devices }
+  return { life, clock, startedAt: loaded.revision, store, view, verbs, loop, devices }
 }
 
 export const createSimServer = (world: World): SimServer => {
