@@ -1,9 +1,11 @@
 // Bad manifests through real clients: upstream's Status errors, and nothing changed.
 
 import { join } from 'node:path'
+import { ApiException, AppsV1Api, CoreV1Api, KubeConfig, PatchStrategy, setHeaderOptions, type V1Deployment } from '@kubernetes/client-node'
 import t, { type Test } from 'tap'
 import { Client } from './client.ts'
 import { findKubectl, freePort, type Running, run, startServer, temporaryDir, wipe } from './cluster.ts'
+import { clientNodeCommands } from './kubernetes-client.ts'
 
 const dir = temporaryDir()
 const kubectl = findKubectl()
@@ -25,7 +27,7 @@ const deployment = (over: Record<string, unknown> = {}): Record<string, unknown>
   },
 })
 
-if (!kubectl) t.comment('NO STOCK KUBECTL FOUND ($KUBECTL, PATH): only the HTTP half of this file runs')
+if (!kubectl) t.comment('NO STOCK KUBECTL FOUND ($KUBECTL, PATH): @kubernetes/client-node is the only real client of this run')
 
 t.setTimeout(120_000)
 t.teardown(async () => {
@@ -177,6 +179,75 @@ t.test('kubectl prints the same errors', { skip: kubectl ? false : 'no stock kub
     code: 1,
     stderr: /Error from server \(NotFound\): pods "nope" not found/,
   })
+})
+
+/** Code and body of the refusal, as the JavaScript client hands them to its user. */
+const refusalOf = async (work: Promise<unknown>): Promise<Record<string, unknown>> =>
+  work.then(
+    () => ({ refused: false }),
+    error => {
+      if (!(error instanceof ApiException)) throw error
+      const body =
+        typeof error.body === 'string' ? (JSON.parse(error.body) as Record<string, unknown>) : (error.body as Record<string, unknown>)
+      return { thrown: error.code, ...body }
+    },
+  )
+
+t.test('@kubernetes/client-node prints the same errors', async t => {
+  const before = await state()
+  const { apply, k } = clientNodeCommands(kubeconfig)
+  await t.rejects(apply('apiVersion: v1\nkind: Widget\nmetadata: {name: wrong}\n'), {
+    message: /Unrecognized API version and kind: v1 Widget/,
+  })
+  await t.rejects(apply(JSON.stringify({ ...deployment({ replicas: -1 }), metadata: { name: 'z' } })), {
+    message: /^Error from server \(Invalid\): Deployment.apps "z" is invalid: spec.replicas: Invalid value: -1: must be greater/,
+  })
+  await t.rejects(apply('apiVersion: v1\nkind: ConfigMap\nmetadata: {name: wrong, namespace: nowhere}\n'), {
+    message: /\(NotFound\): namespaces "nowhere" not found/,
+  })
+  await t.rejects(k('get', 'pod', 'nope'), { message: 'Error from server (NotFound): pods "nope" not found' })
+  await t.rejects(k('logs', 'nope'), { message: 'Error from server (NotFound): pods "nope" not found' })
+  await t.rejects(k('delete', 'namespace', 'nope'), { message: 'Error from server (NotFound): namespaces "nope" not found' })
+  t.strictSame(await state(), before, 'nothing was written')
+})
+
+t.test('the typed calls of @kubernetes/client-node are refused with code, reason and causes', async t => {
+  const config = new KubeConfig()
+  config.loadFromFile(kubeconfig)
+  const [core, apps] = [config.makeApiClient(CoreV1Api), config.makeApiClient(AppsV1Api)]
+  const at = { namespace: 'default' }
+  const before = await state()
+  const wrongType = { ...deployment({ replicas: 'five' }), metadata: { name: 'e' } } as unknown as V1Deployment
+  t.match(await refusalOf(apps.createNamespacedDeployment({ ...at, body: wrongType })), { thrown: 400, reason: 'BadRequest' })
+  const selector = { spec: { selector: { matchLabels: { a: 'c' } }, template: { metadata: { labels: { a: 'c' } } } } }
+  t.match(
+    await refusalOf(
+      apps.patchNamespacedDeployment(
+        { ...at, name: 'd', body: selector },
+        setHeaderOptions('Content-Type', PatchStrategy.StrategicMergePatch),
+      ),
+    ),
+    { thrown: 422, reason: 'Invalid', details: { name: 'd', causes: [{ field: 'spec.selector' }] } },
+  )
+  const unknown = { name: 'c', fieldValidation: 'Strict', body: { dta: {} } }
+  t.match(
+    await refusalOf(core.patchNamespacedConfigMap({ ...at, ...unknown }, setHeaderOptions('Content-Type', PatchStrategy.MergePatch))),
+    { thrown: 422, reason: 'Invalid', message: /strict decoding error: unknown field "dta"/ },
+  )
+  const remove = [{ op: 'remove', path: '/data/none' }]
+  t.match(await refusalOf(core.patchNamespacedConfigMap({ ...at, name: 'c', body: remove })), { thrown: 422, reason: 'Invalid' })
+  const stale = { ...(await core.readNamespacedConfigMap({ ...at, name: 'c' })), data: { a: 'stale' } }
+  stale.metadata!.resourceVersion = '1'
+  t.match(await refusalOf(core.replaceNamespacedConfigMap({ ...at, name: 'c', body: stale })), { thrown: 409, reason: 'Conflict' })
+  const big = { metadata: { name: 'big' }, data: { x: 'x'.repeat(3 * 1024 * 1024) } }
+  t.match(await refusalOf(core.createNamespacedConfigMap({ ...at, body: big })), { thrown: 413, reason: 'RequestEntityTooLarge' })
+  t.match(await refusalOf(core.createNamespacedConfigMap({ ...at, body: { metadata: { name: 'c' } } })), {
+    thrown: 409,
+    reason: 'AlreadyExists',
+    message: 'configmaps "c" already exists',
+  })
+  t.match(await refusalOf(core.listNamespacedPod({ ...at, fieldSelector: 'foo=bar' })), { thrown: 400, reason: 'BadRequest' })
+  t.strictSame(await state(), before, 'nothing was written')
 })
 
 t.test('a request without credentials is refused', async t => {
