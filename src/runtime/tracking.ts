@@ -137,7 +137,11 @@ export const createTracking = (deps: TrackingDeps, hooks: ContainerHooks): Track
     const info = await inspectRecord(deps, hooks, id)
     const record = info?.state === 'running' && !vigils.has(id) ? await read(id) : undefined
     if (record !== undefined) vigils.begin(record)
-    if (info?.state !== 'running') vigils.end(id)
+    if (info?.state !== 'running' && vigils.has(id)) {
+      vigils.end(id)
+      // Whoever looks may see the end before the kernel's word on it is read: it is told all the same.
+      look(id)
+    }
     return info
   }
   const inspect = (id: string): Promise<ContainerInfo | undefined> => inOrder.run(id, () => inspectNow(id))
