@@ -43,7 +43,17 @@ const checkPod = (pod: Pod, containers: readonly ContainerInfo[], wrong: (what: 
   if (!isPodReady(pod)) wrong(`${name} runs and is not Ready: ${JSON.stringify(pod.status?.conditions)}`)
 }
 
-const checkDeployment = (world: World, deployment: Deployment): void => {
+/** Upstream's conditions say nothing of a few pods that wait; the pods do. */
+const hasWaiting = ({ view }: ServerProcess, uid: string): boolean =>
+  view
+    .list('ReplicaSet', { owner: uid })
+    .flatMap(set => view.list<Pod>('Pod', { owner: set.metadata.uid ?? '' }))
+    .some(isExplained)
+
+const isExplained = (pod: Pod): boolean =>
+  pod.status?.conditions?.some(one => one.type === 'PodScheduled' && one.status === 'False' && one.message !== undefined) ?? false
+
+const checkDeployment = (world: World, process: ServerProcess, deployment: Deployment): void => {
   const { spec, status, metadata } = deployment
   const replicas = spec.replicas ?? 1
   const isObserved = status?.observedGeneration === metadata.generation
@@ -53,8 +63,8 @@ const checkDeployment = (world: World, deployment: Deployment): void => {
   const conditions = status?.conditions ?? []
   const says = (type: string, value: string): boolean =>
     conditions.some(one => one.type === type && one.status === value && one.reason !== undefined)
-  const isExplained = spec.paused === true || says('Available', 'False') || says('Progressing', 'False') || says('ReplicaFailure', 'True')
-  if (isObserved && isExplained) world.mark('a deployment ended incomplete and said why')
+  const isSaid = spec.paused === true || says('Available', 'False') || says('Progressing', 'False') || says('ReplicaFailure', 'True')
+  if (isObserved && (isSaid || hasWaiting(process, metadata.uid ?? ''))) world.mark('a deployment ended incomplete and said why')
   else
     world.fail(
       'a deployment is complete or says why not',
@@ -77,8 +87,7 @@ const checkLeftovers = (world: World, { view }: ServerProcess): void => {
     }
   }
   for (const pod of view.list<Pod>('Pod', { node: '' })) {
-    if (!pod.status?.conditions?.some(one => one.type === 'PodScheduled' && one.status === 'False' && one.message))
-      world.fail('a pod runs or says why not', `${keyOf(pod.metadata)} waits: ${JSON.stringify(pod.status)}`)
+    if (!isExplained(pod)) world.fail('a pod runs or says why not', `${keyOf(pod.metadata)} waits: ${JSON.stringify(pod.status)}`)
     else world.mark('a pod could not be placed and said why')
   }
 }
@@ -90,7 +99,7 @@ export const checkEnd = (world: World, process: ServerProcess, fleet: Fleet): vo
     const device = fleet.devices.get(metadata.name ?? '')
     if (device) checkDevice(world, process, device)
   }
-  for (const deployment of process.view.list<Deployment>('Deployment')) checkDeployment(world, deployment)
+  for (const deployment of process.view.list<Deployment>('Deployment')) checkDeployment(world, process, deployment)
   checkLeftovers(world, process)
   const { connections } = process.devices.hub
   if (connections > nodes.length) world.fail('every limit holds', `${connections} connections of ${nodes.length} nodes`)
