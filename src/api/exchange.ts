@@ -4,29 +4,35 @@ import type { Readable, Writable } from 'node:stream'
 import type { Clock } from '../base/clock.ts'
 import { ApiError } from '../base/errors.ts'
 import { BODY_BYTES_MAX, REQUEST_MS_MAX, WRITE_CHUNK_BYTES } from './limits.ts'
-import type { Sink } from './message.ts'
+import type { BodyBound, Sink } from './message.ts'
 import { tooLarge } from './refusal.ts'
 
 const EMPTY = Buffer.alloc(0)
+const USUAL_BOUND: BodyBound = { bytesMax: BODY_BYTES_MAX, arrivesWithinMs: REQUEST_MS_MAX }
 
 /** The whole body; 413 as soon as it is known to be too large (then the rest is discarded unread), 408-like Timeout when it does not come. */
-export const readStream = (stream: Readable, declared: string | undefined, clock: Pick<Clock, 'after'>): Promise<Buffer> => {
+export const readStream = (
+  stream: Readable,
+  declared: string | undefined,
+  clock: Pick<Clock, 'after'>,
+  { bytesMax, arrivesWithinMs }: BodyBound = USUAL_BOUND,
+): Promise<Buffer> => {
   if (stream.readableEnded || declared === '0') return Promise.resolve(EMPTY)
-  if (Number(declared) > BODY_BYTES_MAX) {
+  if (Number(declared) > bytesMax) {
     stream.resume()
-    return Promise.reject(tooLarge(BODY_BYTES_MAX))
+    return Promise.reject(tooLarge(bytesMax))
   }
   return new Promise((resolve, reject) => {
     const chunks: Buffer[] = []
     let bytes = 0
     const onData = (chunk: Buffer): void => {
       bytes += chunk.length
-      if (bytes > BODY_BYTES_MAX) settle(() => reject(tooLarge(BODY_BYTES_MAX)))
+      if (bytes > bytesMax) settle(() => reject(tooLarge(bytesMax)))
       else chunks.push(chunk)
     }
     const onEnd = (): void => settle(() => resolve(chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks, bytes)))
     const onGone = (): void => settle(() => reject(new ApiError('BadRequest', 'the request ended before its body was complete')))
-    const cancel = clock.after(REQUEST_MS_MAX, () =>
+    const cancel = clock.after(arrivesWithinMs, () =>
       settle(() => reject(new ApiError('Timeout', 'the request body did not arrive in time'))),
     )
     const settle = (done: () => void): void => {

@@ -1,7 +1,7 @@
 // Every request passes here: who is it, what does it name, may it pass now, what does it get. Without HTTP: `handle` takes and gives
 // values, so tests and the link need no port.
 
-import { ApiError, toStatus } from '../base/errors.ts'
+import { ApiError, messageOf, toStatus } from '../base/errors.ts'
 import { apiVersionOf, type Kind } from '../kinds/kind.ts'
 import { createNegotiator } from './accept.ts'
 import type { ApiDeps } from './api.ts'
@@ -11,7 +11,17 @@ import type { Call, ResourceDeps } from './call.ts'
 import type { Decodable } from './decode.ts'
 import { createDiscovery, type Discovery } from './discovery.ts'
 import { healthResponse, isHealthPath } from './health.ts'
-import { LOG_STREAMS_MAX, REQUESTS_MAX, URL_LENGTH_MAX, WARNING_LENGTH_MAX, WARNINGS_MAX, WATCHES_MAX } from './limits.ts'
+import {
+  LOG_STREAMS_MAX,
+  REQUESTS_MAX,
+  STRANGER_BODY_BYTES_MAX,
+  STRANGER_BODY_MS_MAX,
+  STRANGERS_MAX,
+  URL_LENGTH_MAX,
+  WARNING_LENGTH_MAX,
+  WARNINGS_MAX,
+  WATCHES_MAX,
+} from './limits.ts'
 import { type ApiRequest, type ApiResponse, jsonResponse, type StreamBody } from './message.ts'
 import { createOpenApi, type OpenApi } from './open-api.ts'
 import { createOpenApiV2, type OpenApiV2 } from './open-api-v2.ts'
@@ -24,6 +34,7 @@ import { SCALE } from './scale.ts'
 import { BINDING, bindResponse, EVICTION } from './subresource.ts'
 import type { LocalVerbs } from './verbs.ts'
 import { REVIEWS, virtualResponse } from './virtual.ts'
+import { createWatchShare } from './watch-share.ts'
 
 /** A path beside Kubernetes' own: joining, metrics, the dashboard. */
 export interface ExtraRoute {
@@ -49,7 +60,7 @@ interface State {
   readonly openApiV2: OpenApiV2
   readonly routes: ReadonlyMap<string, ExtraRoute>
   /** Requests in work; streams open, by what they carry. */
-  readonly open: { requests: number; watches: number; logs: number }
+  readonly open: { requests: number; strangers: number; watches: number; logs: number }
 }
 
 const headerOf = (value: string | string[] | undefined): string => (Array.isArray(value) ? value.join(',') : (value ?? ''))
@@ -86,13 +97,26 @@ const pathResponse = (state: State, request: ApiRequest, path: string, query: UR
 const noResourceMethod = (state: State, path: string): ApiError =>
   path === '/version' || state.discovery.find(path, '', '') ? methodNotAllowed() : noResource()
 
+/** Whoever it is, he takes neither the places nor the memory of those with a name. */
+const answerStranger = async (state: State, request: ApiRequest, route: ExtraRoute): Promise<ApiResponse> => {
+  if (state.open.strangers >= STRANGERS_MAX) throw tooMany()
+  state.open.strangers++
+  try {
+    return await route.handle({ ...request, body: () => request.body(STRANGER_BODY) })
+  } finally {
+    state.open.strangers--
+  }
+}
+
+const STRANGER_BODY = { bytesMax: STRANGER_BODY_BYTES_MAX, arrivesWithinMs: STRANGER_BODY_MS_MAX }
+
 const answer = (state: State, request: ApiRequest): ApiResponse | Promise<ApiResponse> => {
   if (request.url.length > URL_LENGTH_MAX) throw new ApiError('BadRequest', `the request URI is longer than ${URL_LENGTH_MAX} characters`)
   const mark = request.url.indexOf('?')
   const path = mark < 0 ? request.url : request.url.slice(0, mark)
   const query = new URLSearchParams(mark < 0 ? '' : request.url.slice(mark + 1))
   const route = state.routes.get(`${request.method} ${path}`)
-  if (route?.anonymous) return route.handle(request)
+  if (route?.anonymous) return answerStranger(state, request, route)
   if (isHealthPath(path) && (request.method === 'GET' || request.method === 'HEAD')) return healthResponse(state.deps.checks, path, query)
   const { identity } = request
   if (!identity) throw unauthorized()
@@ -147,10 +171,19 @@ const refusal = (state: State, request: ApiRequest, error: unknown): ApiResponse
   return { ...response, headers: { ...response.headers, ...extra } }
 }
 
+/** A stream that will not be run still has to let go of what it holds: a log has begun at the device. */
+const letGo = (state: State, run: StreamBody): void => {
+  const gone = { write: () => undefined, pendingBytes: () => 0, drained: () => Promise.resolve(), signal: AbortSignal.abort() }
+  run(gone).catch((error: unknown) => state.deps.log.debug('refused stream ended', { error: messageOf(error) }))
+}
+
 /** Counts an open stream until its body has settled; 429 when there are too many. */
 const counted = (state: State, response: ApiResponse, what: 'watches' | 'logs', max: number): ApiResponse => {
   const run = response.body as StreamBody
-  if (state.open[what] >= max) throw tooMany()
+  if (state.open[what] >= max) {
+    letGo(state, run)
+    throw tooMany()
+  }
   return {
     ...response,
     async body(sink) {
@@ -182,18 +215,25 @@ const definitionFinder = (kinds: readonly Kind[]): DefinitionFinder => {
 export const createApi = (deps: ApiDeps, verbs: LocalVerbs, routes: readonly ExtraRoute[] = []): Api => {
   const bookmarks: Bookmarks = createBookmarks(deps.clock, () => deps.store.revision)
   const state: State = {
-    deps: { ...deps, verbs, bookmarks, negotiate: createNegotiator(), definitionOf: definitionFinder(deps.kinds) },
+    deps: {
+      ...deps,
+      verbs,
+      bookmarks,
+      watchShare: createWatchShare(),
+      negotiate: createNegotiator(),
+      definitionOf: definitionFinder(deps.kinds),
+    },
     kinds: indexKinds(deps.kinds),
     pods: deps.kinds.find(kind => kind.group === '' && kind.kind === 'Pod'),
     discovery: createDiscovery(deps.kinds),
     openApi: createOpenApi(deps.kinds, deps.version.gitVersion),
     openApiV2: createOpenApiV2(deps.kinds, deps.version.gitVersion),
     routes: new Map(routes.map(route => [`${route.method} ${route.path}`, route])),
-    open: { requests: 0, watches: 0, logs: 0 },
+    open: { requests: 0, strangers: 0, watches: 0, logs: 0 },
   }
   return {
     async handle(request) {
-      if (state.open.requests >= REQUESTS_MAX) return refusal(state, request, tooMany())
+      if (state.open.requests - state.open.strangers >= REQUESTS_MAX) return refusal(state, request, tooMany())
       state.open.requests++
       try {
         return settle(state, await answer(state, request))

@@ -134,13 +134,13 @@ const answerH2 = async (state: State, stream: ServerHttp2Stream, headers: Incomi
     url: headers[':path'] ?? '/',
     headers,
     identity: requestIdentity(peer, headers, state.authenticate),
-    body: () => readStream(stream, headers['content-length'], state.clock),
+    body: bound => readStream(stream, headers['content-length'], state.clock, bound),
   })
   if (stream.destroyed || stream.closed) return cancelBody(response)
   const endStream = method === 'HEAD' || response.status === 304
   stream.respond({ ':status': response.status, ...headersOf(response) }, { endStream })
   if (endStream) return
-  if (typeof response.body === 'function') return runStream(state, stream, response, () => stream.close())
+  if (typeof response.body === 'function') return runStream(state, stream, response, () => stream.destroy())
   if (Buffer.isBuffer(response.body)) stream.end(response.body)
   else await writeBuffers(stream, response.body as readonly Buffer[])
   // A body nobody wanted to the end: tell the client to stop sending it.
@@ -167,7 +167,7 @@ const answerH1 = async (state: State, request: IncomingMessage, reply: ServerRes
     url: request.url ?? '/',
     headers: request.headers,
     identity: requestIdentity(peer, request.headers, state.authenticate),
-    body: () => readStream(request, request.headers['content-length'], state.clock),
+    body: bound => readStream(request, request.headers['content-length'], state.clock, bound),
   })
   if (reply.destroyed) return cancelBody(response)
   const bare = request.method === 'HEAD' || response.status === 304
@@ -182,6 +182,8 @@ const answerH1 = async (state: State, request: IncomingMessage, reply: ServerRes
 }
 
 const upgrade = (state: State, request: IncomingMessage, socket: TLSSocket, head: Buffer): void => {
+  // The HTTP server has let go of the socket: without a listener, a client that resets it would end the process.
+  socket.on('error', error => state.log.debug('upgraded socket failed', { error: messageOf(error) }))
   if (!state.onUpgrade || state.closing) {
     socket.destroySoon()
     return

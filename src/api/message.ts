@@ -3,6 +3,12 @@
 import type { IncomingHttpHeaders } from 'node:http'
 import type { Identity } from '../base/pki.ts'
 
+/** Narrower bounds than the usual ones, for callers without a name. */
+export interface BodyBound {
+  readonly bytesMax: number
+  readonly arrivesWithinMs: number
+}
+
 export interface ApiRequest {
   readonly method: string
   /** Path and query, as in the request line. */
@@ -10,8 +16,8 @@ export interface ApiRequest {
   readonly headers: Readonly<IncomingHttpHeaders>
   /** Undefined: nobody said who they are. */
   readonly identity: Identity | undefined
-  /** Reads the body; throws 413 when it is above BODY_BYTES_MAX. Called at most once, and only after the caller was let in. */
-  readonly body: () => Promise<Buffer>
+  /** Reads the body; throws 413 when it is above BODY_BYTES_MAX, or the given bound. Called at most once, and only after the caller was let in. */
+  readonly body: (bound?: BodyBound) => Promise<Buffer>
 }
 
 /** Where a streamed answer goes. */

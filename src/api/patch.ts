@@ -4,7 +4,7 @@ import jsonPatch, { type Operation } from 'fast-json-patch'
 import { ApiError, messageOf } from '../base/errors.ts'
 import { deepCopy, isObject } from '../base/json.ts'
 import type { PatchType } from './api.ts'
-import { JSON_PATCH_OPERATIONS_MAX } from './limits.ts'
+import { JSON_PATCH_COPY_BYTES_MAX, JSON_PATCH_MOVE_BYTES_MAX, JSON_PATCH_OPERATIONS_MAX } from './limits.ts'
 import { badRequest } from './refusal.ts'
 import { mergeStrategically } from './strategic-merge.ts'
 
@@ -43,12 +43,46 @@ const jsonPatchProblem = (error: unknown, operations: readonly Operation[]): str
   return what === '' ? messageOf(error).split('\n')[0]! : `${what}: missing value`
 }
 
+/** Bytes of what a pointer points to; 0 where it points nowhere, which the library refuses in its own words. */
+const sizeAt = (document: unknown, pointer: unknown): number => {
+  if (typeof pointer !== 'string') return 0
+  let value = document
+  for (const part of pointer.split('/').slice(1)) {
+    if (typeof value !== 'object' || value === null) return 0
+    value = (value as Record<string, unknown>)[jsonPatch.unescapePathComponent(part)]
+  }
+  return JSON.stringify(value)?.length ?? 0
+}
+
+/** Copies double a document with a few words and moves carry it about: both are paid for before they are done. */
+const createPurse = () => {
+  const left = { copies: JSON_PATCH_COPY_BYTES_MAX, moves: JSON_PATCH_MOVE_BYTES_MAX }
+  return (document: unknown, operation: Operation): void => {
+    if (operation.op === 'copy') left.copies -= sizeAt(document, operation.from)
+    // The library also copies what stood at the target.
+    else if (operation.op === 'move') left.moves -= sizeAt(document, operation.from) + sizeAt(document, operation.path)
+    if (left.copies < 0)
+      throw new ApiError(
+        'RequestEntityTooLarge',
+        `Unable to complete the copy, the accumulated size increase of copy exceeds the limit ${JSON_PATCH_COPY_BYTES_MAX}`,
+      )
+    if (left.moves < 0)
+      throw new ApiError('RequestEntityTooLarge', `the moves of a JSON patch may carry at most ${JSON_PATCH_MOVE_BYTES_MAX} bytes`)
+  }
+}
+
 const applyJsonPatch = (object: unknown, patch: unknown): unknown => {
   const operations = checkOperations(patch)
+  const pay = createPurse()
+  let document: unknown = deepCopy(object)
   try {
-    return jsonPatch.applyPatch(deepCopy(object), operations, true, true, true).newDocument
+    for (const [i, operation] of operations.entries()) {
+      pay(document, operation)
+      document = jsonPatch.applyOperation(document, operation, true, true, true, i).newDocument
+    }
+    return document
   } catch (error) {
-    throw unprocessable(jsonPatchProblem(error, operations))
+    throw error instanceof ApiError ? error : unprocessable(jsonPatchProblem(error, operations))
   }
 }
 

@@ -15,9 +15,11 @@ import { type ListQuery, revisionOf } from './query.ts'
 import type { Selection } from './selection.ts'
 import type { IncludeObject } from './table.ts'
 import { createEncoder, type Encoder } from './watch-event.ts'
+import type { WatchShare } from './watch-share.ts'
 
 export interface WatchDeps extends Pick<ApiDeps, 'store' | 'clock' | 'random'> {
   readonly bookmarks: Bookmarks
+  readonly watchShare: WatchShare
 }
 
 export interface WatchRequest {
@@ -59,7 +61,14 @@ const sendState = async (store: Store, request: WatchRequest, encoder: Encoder, 
   return Number(page.meta.resourceVersion)
 }
 
-/** Follows changes from a revision until the client goes, time is up, the store closes or the client reads too slowly. */
+class SlowWatch extends Error {
+  constructor() {
+    super('follow changes: the client does not read them')
+    this.name = 'SlowWatch'
+  }
+}
+
+/** Follows changes from a revision until the client goes, time is up or the store closes; rejects when the client reads too slowly. */
 const follow = (deps: WatchDeps, request: WatchRequest, encoder: Encoder, sink: Sink, from: number): Promise<void> =>
   new Promise((resolve, reject) => {
     const { query, path } = request
@@ -75,6 +84,11 @@ const follow = (deps: WatchDeps, request: WatchRequest, encoder: Encoder, sink: 
       for (const each of endings.splice(0)) each()
       resolve()
     }
+    /** Ending in order would keep all that is pending until the client reads it, which it does not. */
+    const cut = (): void => {
+      reject(new SlowWatch())
+      end()
+    }
     const onEvents = (events: readonly StoreEvent[]): void => {
       const lines: Buffer[] = []
       for (const event of events) {
@@ -82,6 +96,10 @@ const follow = (deps: WatchDeps, request: WatchRequest, encoder: Encoder, sink: 
         if (line) lines.push(line)
       }
       if (lines.length === 0) return
+      if (sink.pendingBytes() > deps.watchShare.bytesMax()) {
+        cut()
+        return
+      }
       last = events.at(-1)!.revision
       sink.write(lines.length === 1 ? lines[0]! : Buffer.concat(lines))
     }
@@ -92,7 +110,7 @@ const follow = (deps: WatchDeps, request: WatchRequest, encoder: Encoder, sink: 
         prefix: storePrefix(path.kind, path.namespace),
         fromRevision: from,
         onEvents,
-        onClose: end,
+        onClose: reason => (reason === 'slow' ? cut() : end()),
         pendingBytes: () => sink.pendingBytes(),
       })
       // The store may have ended it already, from inside the call.
@@ -102,7 +120,7 @@ const follow = (deps: WatchDeps, request: WatchRequest, encoder: Encoder, sink: 
       sink.signal.removeEventListener('abort', end)
       return reject(error as Error)
     }
-    endings.push(deps.clock.after(lifeMs, end))
+    endings.push(deps.watchShare.join(), deps.clock.after(lifeMs, end))
     if (!query.allowWatchBookmarks) return
     const bookmark = (revision: number): void => {
       if (revision <= last) return
@@ -122,6 +140,7 @@ const run = async (deps: WatchDeps, request: WatchRequest, sink: Sink): Promise<
     if (marked && query.allowWatchBookmarks) sink.write(encoder.bookmark(from, true))
     await follow(deps, request, encoder, sink, from)
   } catch (error) {
+    if (error instanceof SlowWatch) throw error
     // An expired revision is told in the stream: that is where clients look for it.
     sink.write(errorEvent(error))
   }

@@ -100,6 +100,9 @@ const createShelf = (bytesMax: number) => {
   }
 }
 
+/** Documents are kept under their device's name: a device that knows the digest of another's document does not get it. */
+const place = (device: string, sha256: string): string => `${device}/${sha256}`
+
 /** The desk of one server lifetime (epoch). */
 export const createDesk = (deps: DeskDeps, shelfBytesMax: number = SHELF_BYTES_MAX): Desk => {
   const { codec, epoch } = deps
@@ -121,7 +124,7 @@ export const createDesk = (deps: DeskDeps, shelfBytesMax: number = SHELF_BYTES_M
     drafts.set(device, draft)
     if (draft.error !== undefined) return draft
     const sha256 = codec.sha256(bytes)
-    shelf.put(sha256, bytes)
+    shelf.put(place(device, sha256), bytes)
     if (sha256 !== draft.sha256) draft.head = undefined
     if (draft.renew && draft.head && draft.revision > draft.head.generation) draft.head = undefined
     draft.renew = false
@@ -151,19 +154,19 @@ export const createDesk = (deps: DeskDeps, shelfBytesMax: number = SHELF_BYTES_M
   }
 
   const patch = (device: string, sha256: string, base: string): Patch | undefined => {
-    let bytes = shelf.get(sha256)
+    let bytes = shelf.get(place(device, sha256))
     if (!bytes) {
       // Only the present document is made again; a device that asks for others does not make the server work.
       const draft = drafts.get(device)
       if (draft?.sha256 !== sha256) return undefined
       draft.dirty = true
       if (fresh(device)?.sha256 !== sha256) return undefined
-      bytes = shelf.get(sha256)
+      bytes = shelf.get(place(device, sha256))
     }
     if (!bytes) return undefined
-    const old = base === '' ? undefined : shelf.get(base)
+    const old = base === '' ? undefined : shelf.get(place(device, base))
     const usedBase = old ? base : ''
-    const name = `${sha256}/${usedBase}`
+    const name = `${place(device, sha256)}/${usedBase}`
     let encoded = shelf.get(name)
     if (!encoded) {
       encoded = makePatch(codec, bytes, old)

@@ -3,11 +3,13 @@
 
 import { type Cancel, timestamp } from '../base/clock.ts'
 import { ApiError, messageOf } from '../base/errors.ts'
-import { createAdmission } from './admission.ts'
+import { type Admission, createAdmission } from './admission.ts'
 import { createDesk } from './desk.ts'
 import {
   ACCEPT_BURST,
   ACCEPT_RATE_PER_SECOND,
+  DEVICE_ACCEPT_BURST,
+  DEVICE_ACCEPT_EVERY_MS,
   PROFILES,
   RENDER_BATCH_MAX,
   RENDER_DELAY_MS,
@@ -66,6 +68,8 @@ const createState = (deps: HubDeps) => {
     codec,
     desk: createDesk({ epoch: deps.epoch, codec, sign: deps.sign, render: device => rendered(deps, device) }),
     admission: createAdmission(deps.acceptRate ?? ACCEPT_RATE_PER_SECOND, ACCEPT_BURST),
+    /** By device. */
+    admissions: new Map<string, Admission>(),
     turns: createTurns(),
     records: new Map<string, ServerRecord>(),
     /** Greeted, one a device. */
@@ -207,8 +211,18 @@ const begin = (deps: HubDeps, state: State, table: Table, device: string, connec
   return live
 }
 
+/** The device's own bucket. Only devices that proved to be nodes come here, so there are no more of them than nodes. */
+const admissionOf = (state: State, device: string): Admission => {
+  const known = state.admissions.get(device)
+  if (known) return known
+  const admission = createAdmission(1000 / DEVICE_ACCEPT_EVERY_MS, DEVICE_ACCEPT_BURST)
+  state.admissions.set(device, admission)
+  return admission
+}
+
 const accept = (deps: HubDeps, state: State, table: Table, device: string, connection: Connection): void => {
-  const retryAfterMs = state.closed ? 0 : state.admission.ask(deps.clock.mono())
+  const nowMs = deps.clock.mono()
+  const retryAfterMs = state.closed ? 0 : admissionOf(state, device).ask(nowMs) || state.admission.ask(nowMs)
   if (state.closed || retryAfterMs > 0) {
     if (retryAfterMs > 0) connection.send(JSON.stringify({ t: 'busy', retryAfterMs }))
     connection.close(state.closed ? 'the server stops' : 'the server is busy')
@@ -279,6 +293,7 @@ export const createHub = (deps: HubDeps): Hub => {
     forget(device) {
       for (const live of everyone()) if (live.device === device) live.pump.put({ in: 'stop', reason: 'the device was removed' })
       state.records.delete(device)
+      state.admissions.delete(device)
       state.desk.forget(device)
     },
     get connections() {

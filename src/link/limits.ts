@@ -88,6 +88,10 @@ export const WAITING_HELLO_MAX = 2
 /** Admissions a second and at once; beyond it a connection is told when to come again. */
 export const ACCEPT_RATE_PER_SECOND = 100
 export const ACCEPT_BURST = 200
+/** Connections of one device admitted at once, and the time after which it may have one more; beyond it the device is told to come again
+ * later, and uses nothing of what is there for the others. */
+export const DEVICE_ACCEPT_BURST = 30
+export const DEVICE_ACCEPT_EVERY_MS = 1000
 /** Changes are gathered this long before a document is rendered. */
 export const RENDER_DELAY_MS = 10
 /** Documents rendered before other work gets its turn. */

@@ -1,6 +1,8 @@
 // Bodies made to cost more than they weigh: each is refused quickly, shortly, and without harm to the process.
 
 import t from 'tap'
+import { type ExtraRoute, textResponse } from '../../../src/api/api.ts'
+import { LOG_STREAMS_MAX, STRANGER_BODY_BYTES_MAX, STRANGER_BODY_MS_MAX, STRANGERS_MAX } from '../../../src/api/limits.ts'
 import { configMap, createRig, pod } from './rig.ts'
 
 const MAPS = '/api/v1/namespaces/default/configmaps'
@@ -67,4 +69,86 @@ t.test('YAML bodies: a key that comes twice and a second document are refused, w
   t.match((await ask('metadata: {name: a}\nmetadata: {name: b}')).json.message, /key "metadata" already set in map/)
   t.match((await ask('metadata: {name: a}\n---\nmetadata: {name: b}')).json.message, /more than one document/)
   t.equal((await ask('metadata: {name: a, labels: &x {k: v}, annotations: *x}')).status, 201)
+})
+
+t.test('a JSON patch that copies or moves too much is refused before it is done', async t => {
+  const rig = await createRig()
+  await rig.ask('POST', MAPS, configMap('a', { big: 'x'.repeat(500_000), k: 'v' }))
+  const patch = (operations: readonly unknown[]) => rig.ask('PATCH', `${MAPS}/a`, operations, { type: 'application/json-patch+json' })
+  const startedMs = performance.now()
+  const doubling = await patch(Array.from({ length: 30 }, (_, i) => ({ op: 'copy', from: '/data', path: `/data/k${i}` })))
+  t.match(doubling.json, { code: 413, message: /accumulated size increase of copy/ })
+  const moving = Array.from({ length: 10_000 }, (_, i) => ({
+    op: 'move',
+    from: `/data/${i % 2 ? 'to' : 'big'}`,
+    path: `/data/${i % 2 ? 'big' : 'to'}`,
+  }))
+  t.match((await patch(moving)).json, { code: 413, message: /moves of a JSON patch/ })
+  t.ok(performance.now() - startedMs < PATIENCE_MS)
+  t.equal(
+    (
+      await patch([
+        { op: 'copy', from: '/data/k', path: '/data/k2' },
+        { op: 'move', from: '/data/k', path: '/data/k3' },
+      ])
+    ).status,
+    200,
+  )
+  t.equal((await patch([{ op: 'copy', path: '/data/k2' }])).status, 422)
+  t.equal((await patch([{ op: 'move', from: '/none/such', path: '/data/k2' }])).status, 422)
+})
+
+t.test('callers without a name are few at a time and say little; others do not notice them', async t => {
+  const bounds: unknown[] = []
+  const waiting: (() => void)[] = []
+  const join: ExtraRoute = {
+    method: 'POST',
+    path: '/join',
+    anonymous: true,
+    async handle(request) {
+      await request.body()
+      return textResponse('welcome')
+    },
+  }
+  const rig = await createRig({ routes: [join] })
+  const stranger = () =>
+    rig.api.handle({
+      method: 'POST',
+      url: '/join',
+      headers: {},
+      identity: undefined,
+      body: bound => {
+        bounds.push(bound)
+        return new Promise(resolve => waiting.push(() => resolve(Buffer.alloc(0))))
+      },
+    })
+  const strangers = Array.from({ length: 500 }, stranger)
+  t.equal((await rig.ask('GET', MAPS)).status, 200)
+  t.equal(bounds.length, STRANGERS_MAX)
+  t.strictSame(bounds[0], { bytesMax: STRANGER_BODY_BYTES_MAX, arrivesWithinMs: STRANGER_BODY_MS_MAX })
+  for (const done of waiting) done()
+  const statuses = (await Promise.all(strangers)).map(answer => answer.status)
+  t.equal(statuses.filter(status => status === 200).length, STRANGERS_MAX)
+  t.equal(statuses.filter(status => status === 429).length, 500 - STRANGERS_MAX)
+})
+
+t.test('a log refused because too many are open lets go of the stream from the device', async t => {
+  const open: AbortSignal[] = []
+  const rig = await createRig({
+    podLogs: (_, sink) =>
+      new Promise(resolve => {
+        open.push(sink.signal)
+        sink.signal.addEventListener('abort', () => resolve())
+        sink.write(Buffer.from('x')).catch(() => resolve())
+      }),
+  })
+  await rig.ask('POST', '/api/v1/namespaces/default/pods', pod('p', { nodeName: 'n' }))
+  const log = '/api/v1/namespaces/default/pods/p/log?follow=true'
+  const streams = []
+  for (let i = 0; i < LOG_STREAMS_MAX; i++) streams.push(await rig.open(log))
+  t.equal((await rig.ask('GET', log)).status, 429)
+  t.equal(open.length, LOG_STREAMS_MAX + 1)
+  t.ok(open.at(-1)?.aborted)
+  for (const stream of streams) stream.hangUp()
+  await Promise.all(streams.map(stream => stream.ended))
 })

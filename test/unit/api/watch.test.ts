@@ -1,4 +1,5 @@
 import t from 'tap'
+import { WATCHES_PENDING_BYTES_MAX } from '../../../src/api/limits.ts'
 import { configMap, createRig, pod } from './rig.ts'
 
 const CMS = '/api/v1/namespaces/default/configmaps'
@@ -126,8 +127,23 @@ t.test('a client that does not read is cut off', async t => {
   const watch = await open(`${CMS}?watch=true`)
   watch.stall()
   for (let i = 0; i < 6; i++) await ask('POST', CMS, configMap(`big${i}`, { k: 'x'.repeat(1_000_000) }))
-  await watch.ended
+  await t.rejects(watch.ended, /does not read/, 'its stream is cut: what it did not take is not kept for it')
   t.ok(watch.events().length < 6)
+})
+
+t.test('many clients that do not read hold no more between them than what all may hold', async t => {
+  const { open, ask } = await createRig()
+  const watches = await Promise.all(Array.from({ length: 500 }, () => open(`${CMS}?watch=true&labelSelector=!x`)))
+  const held = new Set(watches)
+  for (const watch of watches) {
+    watch.stall()
+    watch.ended.catch(() => held.delete(watch))
+  }
+  for (let i = 0; i < 6; i++) await ask('POST', CMS, configMap(`big${i}`, { k: 'x'.repeat(400_000) }))
+  const bytes = [...held].reduce((sum, watch) => sum + watch.text().length, 0)
+  t.ok(bytes < WATCHES_PENDING_BYTES_MAX + held.size * 400_000, `${bytes} bytes for ${held.size} watches`)
+  for (const watch of watches) watch.hangUp()
+  await Promise.allSettled(watches.map(watch => watch.ended))
 })
 
 t.test('table watches send columns once', async t => {

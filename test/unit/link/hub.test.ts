@@ -2,7 +2,7 @@ import t from 'tap'
 import { silentLog } from '../../../src/base/log.ts'
 import { seededRandom } from '../../../src/base/random.ts'
 import { systemPki } from '../../../src/host/pki.ts'
-import { ACCEPT_BURST, PROFILES, STREAM_CREDIT_BYTES, STREAMS_MAX } from '../../../src/link/limits.ts'
+import { ACCEPT_BURST, DEVICE_ACCEPT_BURST, PROFILES, STREAM_CREDIT_BYTES, STREAMS_MAX } from '../../../src/link/limits.ts'
 import type { Connection, DeviceLinkDeps, Dialer, Document, HeldHead, HubDeps, LinkStream, StreamRequest } from '../../../src/link/link.ts'
 import { createHub, memoryDialer, memoryPair, openDeviceLink } from '../../../src/link/transports/index.ts'
 import { manualClock } from './manual-clock.ts'
@@ -170,6 +170,20 @@ t.test('beyond its rate the hub tells each device a time of its own to come agai
   t.match(link.lastError, /busy/)
   await busyClock.pass(30_000)
   t.ok(link.connected)
+})
+
+t.test('a device that connects over and over is told to come later, and uses up nothing of what is there for others', async t => {
+  const { clock, hub, connect } = setup()
+  const told: string[] = []
+  for (let i = 0; i < 5 * ACCEPT_BURST; i++) {
+    const [mine, theirs] = memoryPair()
+    mine.onFrame = text => told.push(text)
+    hub.accept('mad', theirs)
+  }
+  const { link } = connect('d1')
+  await clock.pass(100)
+  t.ok(link.connected)
+  t.equal(told.filter(text => text.includes('"busy"')).length, 5 * ACCEPT_BURST - DEVICE_ACCEPT_BURST)
 })
 
 t.test('a connection that never says hello, or too many of them, is closed', async t => {

@@ -253,6 +253,20 @@ t.test('the desk keeps documents within its shelf, and makes a patch from nothin
   t.equal(desk.patch('d', first.sha256, ''), undefined, 'what is neither kept nor present is not to be had')
 })
 
+t.test('the desk gives no device the document of another, whole or as a base, though it knows its digest', async t => {
+  const desk = createDesk({
+    epoch: 'e',
+    codec,
+    sign: () => 'sig',
+    render: device => ({ document: documentOf({ secret: `of ${device}` }, device), revision: 1 }),
+  })
+  const mine = desk.offer('mine', null).head!
+  const theirs = desk.offer('theirs', null).head!
+  t.ok(desk.patch('theirs', theirs.sha256, ''))
+  t.equal(desk.patch('mine', theirs.sha256, ''), undefined)
+  t.equal(desk.patch('mine', mine.sha256, theirs.sha256)?.base, '')
+})
+
 t.test('the desk refuses a document that is too large and says so, and the device keeps what it has', async t => {
   const desk = createDesk({
     epoch: 'e',
