@@ -1,12 +1,13 @@
 // An untrusted object walked against its definition: wrong types (with the text of upstream's JSON decoder), unknown fields (strict
-// decoding's paths), and a fresh copy without unknown fields and nulls, quantities in canonical form. Bounded in depth and in problems.
+// decoding's paths), and a fresh copy without unknown fields and nulls, quantities and stamps in canonical form. Bounded in depth and
+// in problems.
 
 import { isObject } from '../base/json.ts'
 import { DEPTH_MAX, INTEGER_MAX, PATH_LENGTH_MAX, PROBLEMS_MAX } from './limits.ts'
 import { canonicalQuantity, quantityProblem } from './quantity.ts'
 import type { Shape } from './schema.ts'
 import { definition } from './schema.ts'
-import { timeProblem } from './time-check.ts'
+import { canonicalTime, timeProblem } from './time-check.ts'
 
 export interface SchemaCheck {
   /** Why the object cannot be decoded, first problem first; empty when `pruned` can be used. */
@@ -93,10 +94,10 @@ const checkQuantity = (walk: Walk, value: unknown): unknown => {
   return canonicalQuantity(written) ?? fail(walk, quantityProblem(String(written).trim()) ?? 'quantity out of range')
 }
 
-const checkTime = (walk: Walk, value: unknown, place: Place): unknown => {
+const checkTime = (walk: Walk, value: unknown, shape: Shape, place: Place): unknown => {
   if (typeof value !== 'string') return wrongType(walk, value, { ...place, goPath: '' }, 'string')
   const problem = timeProblem(value)
-  return problem === undefined ? value : fail(walk, problem)
+  return problem === undefined ? canonicalTime(value, shape.type === 'micro-time') : fail(walk, problem)
 }
 
 const checkIntOrString = (walk: Walk, value: unknown, place: Place): unknown =>
@@ -229,7 +230,7 @@ const check = (walk: Walk, value: unknown, shape: Shape, place: Place): unknown 
       return checkIntOrString(walk, value, place)
     case 'time':
     case 'micro-time':
-      return checkTime(walk, value, place)
+      return checkTime(walk, value, shape, place)
     case 'list':
       return checkList(walk, value, shape, place)
     case 'map':

@@ -7,7 +7,7 @@ import { COMPACT_SCHEMA } from '../../../src/kinds/generated/kubernetes-1.36.ts'
 import { gvkOfDefinition, toOpenApi } from '../../../src/kinds/open-api.ts'
 import { definition, definitionNames, fieldAt, reachable } from '../../../src/kinds/schema.ts'
 import { checkSchema, strictProblem } from '../../../src/kinds/schema-check.ts'
-import { timeProblem } from '../../../src/kinds/time-check.ts'
+import { canonicalTime, timeProblem } from '../../../src/kinds/time-check.ts'
 
 const DEPLOYMENT = 'io.k8s.api.apps.v1.Deployment'
 const POD = 'io.k8s.api.core.v1.Pod'
@@ -147,5 +147,34 @@ t.test('stamps are RFC 3339 and real dates', t => {
   for (const stamp of ['', '2026-11-22', '2026-13-01T00:00:00Z', '2026-02-29T00:00:00Z', '2026-11-22T24:00:00Z', '2026-11-22 10:00:00Z']) {
     t.type(timeProblem(stamp), 'string', stamp)
   }
+  t.end()
+})
+
+t.test('stamps are kept in UTC, to the second or the microsecond: what a client reads and writes back is no change', t => {
+  for (const [written, seconds, micros] of [
+    ['2026-11-22T10:00:00Z', '2026-11-22T10:00:00Z', '2026-11-22T10:00:00.000000Z'],
+    ['2026-11-22T10:00:00.000Z', '2026-11-22T10:00:00Z', '2026-11-22T10:00:00.000000Z'],
+    ['2026-11-22T10:00:00,98765432Z', '2026-11-22T10:00:00Z', '2026-11-22T10:00:00.987654Z'],
+    ['2024-02-29T00:30:00.5+01:30', '2024-02-28T23:00:00Z', '2024-02-28T23:00:00.500000Z'],
+  ] as const) {
+    t.equal(timeProblem(written), undefined, written)
+    t.equal(canonicalTime(written, false), seconds)
+    t.equal(canonicalTime(written, true), micros)
+  }
+  for (const outside of [
+    '2026-01-01T00:00:00+24:00',
+    '2026-01-01T00:00:00+01:60',
+    '9999-12-31T23:59:59-01:00',
+    '0000-01-01T00:00:00+01:00',
+  ])
+    t.match(timeProblem(outside), /out of range$/, outside)
+  const lease = {
+    metadata: { creationTimestamp: '2026-11-22T10:00:00.123Z' },
+    spec: { renewTime: '2026-11-22T12:00:00.5+02:00' },
+  }
+  t.match(checkSchema(lease, 'io.k8s.api.coordination.v1.Lease').pruned, {
+    metadata: { creationTimestamp: '2026-11-22T10:00:00Z' },
+    spec: { renewTime: '2026-11-22T10:00:00.500000Z' },
+  })
   t.end()
 })
