@@ -1,5 +1,5 @@
 // An untrusted value to an object of a kind: apiVersion and kind agree, types fit the schema, unknown fields are refused, warned about or
-// dropped as fieldValidation says. The result is a private copy without managedFields (this server does not keep them).
+// dropped as fieldValidation says. The result is a private copy.
 
 import { isObject } from '../base/json.ts'
 import type { KubeObject } from '../base/object.ts'
@@ -68,6 +68,5 @@ export const decodeObject = (kind: Decodable, value: unknown, options: DecodeOpt
   object.apiVersion = apiVersionOf(kind)
   object.kind = kind.kind
   object.metadata = isObject(object.metadata) ? object.metadata : {}
-  delete object.metadata.managedFields
   return object
 }

@@ -91,3 +91,5 @@ export const ACCEPT_MEMO_MAX = 256
 export const LOG_COMMIT_MS = 1_000
 /** Bytes of a list written to a connection at a time. */
 export const WRITE_CHUNK_BYTES = 256 * 1024
+/** Entries of ordinary writers in metadata.managedFields; the oldest are folded into one. Source: k8s DefaultMaxUpdateManagers. */
+export const MANAGERS_MAX = 10

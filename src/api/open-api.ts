@@ -42,7 +42,12 @@ const DELETE_PARAMETERS = [
   parameter('gracePeriodSeconds', 'integer', 'Seconds the object may take to end.'),
   parameter('propagationPolicy', 'string', 'Background, Foreground or Orphan.'),
 ]
-const PATCH_TYPES = ['application/json-patch+json', 'application/merge-patch+json', 'application/strategic-merge-patch+json']
+const PATCH_TYPES = [
+  'application/json-patch+json',
+  'application/merge-patch+json',
+  'application/strategic-merge-patch+json',
+  'application/apply-patch+yaml',
+]
 
 type Gvk = Pick<Kind, 'group' | 'version' | 'kind'>
 

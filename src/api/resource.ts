@@ -1,5 +1,6 @@
 // One request about a resource: which verb, may the caller, read the body, do it, answer. A table of methods per kind of place.
 
+import { forbidden as forbiddenField, required } from '../kinds/causes.ts'
 import { authorizeResource } from './authority.ts'
 import { type Body, mediaType, readBody } from './body.ts'
 import { type Call, presentationOf, readCallBody, targetOf } from './call.ts'
@@ -9,8 +10,8 @@ import { readPage } from './page.ts'
 import { PATCH_TYPES } from './patch.ts'
 import type { ResourcePath } from './path.ts'
 import { presentList, presentObject } from './present.ts'
-import { deleteOptions, listQuery, writeOptions } from './query.ts'
-import { methodNotAllowed, unsupportedMediaType } from './refusal.ts'
+import { booleanParam, deleteOptions, listQuery, writeOptions } from './query.ts'
+import { invalidOptions, methodNotAllowed, unsupportedMediaType } from './refusal.ts'
 import { selectionOf } from './selection.ts'
 import { subresourceResponse } from './subresource.ts'
 import { watchResponse } from './watch.ts'
@@ -57,15 +58,61 @@ const update = async (call: Call): Promise<ApiResponse> => {
   const how = presentationOf(call)
   const options = writeOptions(call.query, 'UpdateOptions', call.warnings)
   const body = await readCallBody(call, path.subresource === 'scale' ? 'Scale' : path.kind.kind, findsDuplicates(call.query))
-  const written = await deps.verbs.writer.update(targetOf(call), body.value, { ...options, duplicates: body.duplicates })
+  const written = await deps.verbs.writer.update(targetOf(call), body.value, {
+    ...options,
+    fieldManager: managerOf(call),
+    duplicates: body.duplicates,
+  })
   return presentObject(path.kind, written, how)
 }
+
+const APPLY_TYPE = 'application/apply-patch+yaml'
+
+const refuseForce = (query: URLSearchParams): void => {
+  if (query.has('force')) throw invalidOptions('PatchOptions', [forbiddenField('force', 'may not be specified for non-apply patch')])
+}
+
+const looksLikeJson = (bytes: Buffer): boolean => {
+  try {
+    JSON.parse(bytes.toString())
+    return true
+  } catch (error) {
+    if (error instanceof SyntaxError) return false
+    throw error
+  }
+}
+
+/** Server-side apply: YAML, or JSON, which most clients send under this type. */
+const apply = async (call: Call): Promise<ApiResponse> => {
+  const { path, deps, request, query } = call
+  const how = presentationOf(call)
+  const options = writeOptions(query, 'PatchOptions', call.warnings)
+  const { fieldManager } = options
+  if (!fieldManager) throw invalidOptions('PatchOptions', [required('fieldManager', 'is required for apply patch')])
+  const bytes = await request.body()
+  const contentType = looksLikeJson(bytes) ? 'application/json' : 'application/yaml'
+  const body = readBody(bytes, { contentType, kind: path.kind.kind, findDuplicates: findsDuplicates(query) })
+  const { created, ...written } = await deps.verbs.writer.apply(targetOf(call), body.value, {
+    ...options,
+    fieldManager,
+    force: booleanParam(query, 'force'),
+    duplicates: body.duplicates,
+  })
+  return presentObject(path.kind, written, how, created ? 201 : 200)
+}
+
+/** Who changes something: the manager named, or the program that calls, as upstream. */
+const managerOf = ({ request, query }: Call): string =>
+  query.get('fieldManager') || (request.headers['user-agent'] ?? '').split('/')[0] || 'unknown'
 
 const patch = async (call: Call): Promise<ApiResponse> => {
   const { path, deps, request } = call
   allow(call, 'patch')
-  const type = PATCH_TYPES[mediaType(request.headers['content-type'])]
-  if (!type) throw unsupportedMediaType(Object.keys(PATCH_TYPES))
+  const sent = mediaType(request.headers['content-type'])
+  if (sent === APPLY_TYPE) return apply(call)
+  const type = PATCH_TYPES[sent]
+  if (!type) throw unsupportedMediaType([...Object.keys(PATCH_TYPES), APPLY_TYPE])
+  refuseForce(call.query)
   const how = presentationOf(call)
   const options = writeOptions(call.query, 'PatchOptions', call.warnings)
   const bytes = await request.body()
@@ -76,7 +123,11 @@ const patch = async (call: Call): Promise<ApiResponse> => {
     findDuplicates,
     jsonTypes: Object.keys(PATCH_TYPES),
   })
-  const written = await deps.verbs.writer.patch(targetOf(call), body.value, type, { ...options, duplicates: body.duplicates })
+  const written = await deps.verbs.writer.patch(targetOf(call), body.value, type, {
+    ...options,
+    fieldManager: managerOf(call),
+    duplicates: body.duplicates,
+  })
   return presentObject(path.kind, written, how)
 }
 

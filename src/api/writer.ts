@@ -1,20 +1,24 @@
 // The write verbs on one store: read the newest staged state, decide synchronously, stage the write. Between the read and the write
 // nothing else can run, so a precondition checked here holds. Answers come when the store says the write is durable.
 
+import { timestamp } from '../base/clock.ts'
 import { deepEqual } from '../base/json.ts'
-import type { KubeObject } from '../base/object.ts'
+import type { KubeObject, ManagedFieldsEntry } from '../base/object.ts'
 import type { Kind } from '../kinds/kind.ts'
 import { apiVersionOf, storeKey } from '../kinds/kind.ts'
 import type { Entry } from '../store/store.ts'
 import { admitCreate, admitDelete } from './admission.ts'
 import type { ApiDeps, DeleteOptions, PatchType, Target, WriteOptions } from './api.ts'
+import { type Application, applyConfiguration, configurationOf, createdFields } from './apply/apply.ts'
+import { trackedFields } from './apply/managed-fields.ts'
+import { rootPart } from './apply/walk.ts'
 import { type DecodeOptions, decodeObject } from './decode.ts'
 import { isNamespaceKind, planDeletion, shouldRemove } from './deletion.ts'
 import { GENERATE_NAME_TRIES } from './limits.ts'
 import { checkPlace, checkPreconditions, checkUpdatable, generatedName, stampNew } from './metadata.ts'
 import { applyPatch } from './patch.ts'
 import { prepareNew, prepareStatus, prepareUpdated } from './preparation.ts'
-import { alreadyExists, invalidPatch, noResource, notFound } from './refusal.ts'
+import { alreadyExists, badRequest, invalidPatch, noResource, notFound } from './refusal.ts'
 import { fromScale, SCALE, toScale } from './scale.ts'
 
 export type WriterDeps = Pick<ApiDeps, 'store' | 'clock' | 'random' | 'kinds'>
@@ -28,13 +32,25 @@ export interface Written {
 
 export interface BodyOptions extends WriteOptions {
   readonly duplicates?: readonly string[]
+  /** The owners of the fields, where the caller has worked them out. */
+  readonly managed?: readonly ManagedFieldsEntry[]
 }
+
+export interface ApplyOptions extends BodyOptions {
+  readonly fieldManager: string
+  readonly force: boolean
+}
+
+/** Who writes when nobody says: this server's own controllers. */
+const OWN_MANAGER = 'helio'
 
 export interface Writer {
   read(target: Target): Written
   create(target: Omit<Target, 'name'>, value: unknown, options?: BodyOptions): Promise<Written>
   update(target: Target, value: unknown, options?: BodyOptions): Promise<Written>
   patch(target: Target, patch: unknown, type: PatchType, options?: BodyOptions): Promise<Written>
+  /** Server-side apply; creates the object when there is none. */
+  apply(target: Target, config: unknown, options: ApplyOptions): Promise<Written & { readonly created: boolean }>
   remove(target: Target, options?: DeleteOptions): Promise<Written>
   /** Replaces the stored object by what `change` makes of it; for subresources with rules of their own. */
   modify(kind: Kind, namespace: string, name: string, change: (old: KubeObject) => KubeObject, options?: WriteOptions): Promise<Written>
@@ -70,8 +86,22 @@ export const createWriter = (deps: WriterDeps): Writer => {
     if (!entry) throw notFound(kind, name)
     return entry
   }
+  /** The object with managedFields as they are after this write. */
+  const withOwners = (kind: Kind, old: KubeObject, next: KubeObject, options: BodyOptions, subresource: string): KubeObject => {
+    if (!old.metadata.managedFields && !next.metadata.managedFields && !options.managed) return next
+    const by = {
+      manager: options.fieldManager ?? OWN_MANAGER,
+      apiVersion: apiVersionOf(kind),
+      subresource,
+      time: timestamp(clock.now()),
+    }
+    const { managedFields: _given, ...metadata } = next.metadata
+    const owners = options.managed ?? trackedFields(old, next, rootPart(kind.definition), by)
+    return { ...next, metadata: owners ? { ...metadata, managedFields: [...owners] } : metadata }
+  }
   /** Stores the next state of an existing object, removes it when nothing holds it any more, or finds that nothing changed. */
-  const commit = async (kind: Kind, entry: Entry, next: KubeObject, options: WriteOptions): Promise<Written> => {
+  const commit = async (kind: Kind, entry: Entry, wanted: KubeObject, options: BodyOptions, subresource = ''): Promise<Written> => {
+    const next = withOwners(kind, presented(kind, entry).object, wanted, options, subresource)
     const object = kind.storage ? kind.storage.toStored(next) : next
     if (options.dryRun) return { object: next }
     if (shouldRemove(kind, next)) {
@@ -98,6 +128,8 @@ export const createWriter = (deps: WriterDeps): Writer => {
     const object = decodeObject(kind, value, { ...options, isKnown })
     const meta = object.metadata
     stampNew(kind, meta, namespace, clock.now(), random)
+    if (options.managed) meta.managedFields = [...options.managed]
+    else delete meta.managedFields
     if (!meta.name && meta.generateName) meta.name = freeName(kind, namespace, meta.generateName)
     admitCreate(store, kind, namespace, meta.name ?? '')
     prepareNew(kind, object)
@@ -108,10 +140,10 @@ export const createWriter = (deps: WriterDeps): Writer => {
     return presented(kind, await store.write({ do: 'create', key, object: stored, lazy: isLazy(kind, options) }))
   }
   /** The rest of update and patch, once the wanted object is known. */
-  const replace = (target: Target, entry: Entry, old: KubeObject, object: KubeObject, options: WriteOptions): Promise<Written> => {
+  const replace = (target: Target, entry: Entry, old: KubeObject, object: KubeObject, options: BodyOptions): Promise<Written> => {
     const { kind, subresource } = target
     checkUpdatable(kind, object.metadata, old.metadata)
-    if (subresource === 'status') return commit(kind, entry, prepareStatus(kind, object, old), options)
+    if (subresource === 'status') return commit(kind, entry, prepareStatus(kind, object, old), options, subresource)
     if (subresource === 'finalize') {
       const { finalizers } = (object.spec ?? {}) as { finalizers?: string[] }
       const spec = { ...(old.spec as Record<string, unknown> | undefined), finalizers: finalizers ?? [] }
@@ -143,9 +175,35 @@ export const createWriter = (deps: WriterDeps): Writer => {
     const { object: result } = await replace({ kind, namespace, name }, entry, old, scaled, options)
     return { object: toScale(kind, result) }
   }
+  const apply: Writer['apply'] = async (target, value, options) => {
+    checkSubresource(target)
+    const { kind, namespace, name, subresource = '' } = target
+    if (subresource !== '' && subresource !== 'status') throw badRequest(`apply to ${kind.plural}/${subresource}: apply the object itself`)
+    const config = configurationOf(decodeObject(kind, value, { ...options, isKnown }), value)
+    if (config.metadata.managedFields) throw badRequest('metadata.managedFields must be nil')
+    config.metadata.name ??= name
+    checkPlace(config.metadata, namespace, name)
+    const application: Application = {
+      manager: options.fieldManager,
+      apiVersion: apiVersionOf(kind),
+      subresource,
+      time: timestamp(clock.now()),
+      config,
+      force: options.force,
+      writes: field => (kind.hasStatus ? (field === 'status') === (subresource === 'status') : true),
+    }
+    const part = rootPart(kind.definition)
+    const entry = store.getStaged(storeKey(kind, namespace, name))
+    if (!entry && subresource !== '') throw notFound(kind, name)
+    if (!entry) return { ...(await create(target, config, { ...options, managed: createdFields(part, application) })), created: true }
+    const old = presented(kind, entry).object
+    const { object, managedFields } = applyConfiguration(old, part, application)
+    return { ...(await replace(target, entry, old, decodeObject(kind, object), { ...options, managed: managedFields })), created: false }
+  }
   return {
     read,
     create,
+    apply,
     update: (target, value, options = {}) => change(target, options, (_, decode) => decode(value, {})),
     patch: (target, patch, type, options = {}) =>
       change(target, options, (shown, decode) => {

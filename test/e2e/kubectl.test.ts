@@ -11,7 +11,12 @@ const dir = temporaryDir()
 const cluster: { server?: Running } = {}
 
 const k = (line: string, input?: string, env: Record<string, string> = {}): Promise<CommandResult> =>
-  run(kubectl!, ['--kubeconfig', join(dir, 'kubeconfig'), '--cache-dir', join(dir, 'cache'), ...line.split(' ')], input, env)
+  run(
+    kubectl!,
+    ['--kubeconfig', join(dir, 'kubeconfig'), '--cache-dir', join(dir, 'cache'), ...line.split(' ')],
+    input?.replace(/^{/, '---\n{'),
+    env,
+  )
 
 const out = async (line: string, input?: string): Promise<string> => {
   const { code, stdout, stderr } = await k(line, input)
