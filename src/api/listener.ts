@@ -9,7 +9,7 @@ import {
   type ServerHttp2Session,
   type ServerHttp2Stream,
 } from 'node:http2'
-import type { AddressInfo } from 'node:net'
+import type { AddressInfo, Socket } from 'node:net'
 import type { Duplex, Writable } from 'node:stream'
 import type { TLSSocket } from 'node:tls'
 import type { Cancel, Clock } from '../base/clock.ts'
@@ -70,6 +70,8 @@ export interface Listener {
 interface State extends ListenOptions {
   readonly server: Http2SecureServer
   readonly sockets: Set<TLSSocket>
+  /** TCP connections whose TLS handshake has not ended, by their far end: nobody yet, and not waited for. */
+  readonly unproven: Map<string, Socket>
   readonly sessions: Set<ServerHttp2Session>
   readonly peers: WeakMap<object, Peer>
   /** One for each streamed answer. */
@@ -213,7 +215,19 @@ const onSession = (state: State, session: ServerHttp2Session): void => {
   if (state.closing) session.close()
 }
 
+/** The handshake has a deadline of its own; a listener that closes does not wait for it. */
+const onConnection = (state: State, socket: Socket): void => {
+  const from = farEnd(socket)
+  state.unproven.set(from, socket)
+  socket.on('close', () => {
+    if (state.unproven.get(from) === socket) state.unproven.delete(from)
+  })
+}
+
+const farEnd = ({ remoteAddress, remotePort }: Socket): string => `${remoteAddress} ${remotePort}`
+
 const onSocket = (state: State, socket: TLSSocket): void => {
+  state.unproven.delete(farEnd(socket))
   state.sockets.add(socket)
   socket.on('close', () => state.sockets.delete(socket))
   socket.setNoDelay(true)
@@ -230,6 +244,7 @@ const guard = (state: State, work: Promise<void>, cut: () => void): void => {
 
 const wire = (state: State): void => {
   const { server, log } = state
+  server.on('connection', (socket: Socket) => onConnection(state, socket))
   server.on('secureConnection', (socket: TLSSocket) => onSocket(state, socket))
   server.on('session', session => onSession(state, session))
   server.on('sessionError', error => log.debug('http2 session refused', { error: messageOf(error) }))
@@ -262,6 +277,7 @@ const close = (state: State): Promise<void> => {
       cancel()
       resolve()
     })
+    for (const socket of state.unproven.values()) socket.destroy()
     for (const stop of [...state.streams]) stop.abort()
     for (const session of state.sessions) session.close()
     const h2 = new Set([...state.sockets].filter(socket => socket.alpnProtocol === 'h2'))
@@ -310,6 +326,7 @@ export const listen = async (options: ListenOptions): Promise<Listener> => {
     ...options,
     server,
     sockets: new Set(),
+    unproven: new Map(),
     sessions: new Set(),
     peers: new WeakMap(),
     streams: new Set(),

@@ -1,6 +1,7 @@
 import { once } from 'node:events'
 import { type ClientHttp2Session, type ClientHttp2Stream, connect as connectH2 } from 'node:http2'
 import { request as requestH1 } from 'node:https'
+import { connect as connectTcp } from 'node:net'
 import { connect as connectTls } from 'node:tls'
 import t, { type Test } from 'tap'
 import { type Listener, listen, type UpgradeHandler } from '../../../src/api/api.ts'
@@ -197,6 +198,25 @@ t.test('garbage instead of HTTP gets 400 or a closed connection, and the port se
   socket.resume()
   await once(socket, 'close')
   t.equal((await askH1(port, 'GET', '/livez', undefined)).text, 'ok')
+})
+
+t.test('connections that never end their handshake do not hold up the end of the listener', async t => {
+  const port = await openPort(t)
+  const halves = await Promise.all(
+    Array.from({ length: 20 }, async () => {
+      const socket = connectTcp(port.listener.port, '127.0.0.1')
+      await once(socket, 'connect')
+      socket.write('\x16\x03\x01')
+      return socket
+    }),
+  )
+  const gone = Promise.all(halves.map(socket => once(socket, 'close')))
+  const session = h2(t, port, admin)
+  t.equal((await readH2(session.request({ ':path': CMS }))).status, 200)
+  const startedMs = performance.now()
+  await port.listener.close()
+  t.ok(performance.now() - startedMs < 3000)
+  await gone
 })
 
 t.test('a taken port is refused with a hint', async t => {
