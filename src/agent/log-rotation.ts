@@ -42,17 +42,20 @@ const disarm = (entry: Tracked): void => {
 
 export const createLogRotation = (deps: LogRotationDeps): LogRotation => {
   const tracked = new Map<string, Tracked>()
+  const life = { over: false }
 
   const failed = (id: string, error: unknown): void => deps.log.error('log cannot be rotated', { id, error: messageOf(error) })
 
   /** Waits for the kernel to say that something was written; then looks after a while. */
   const arm = (id: string, entry: Tracked): void => {
     const written = (): void => {
+      // Word of a write may come after the end.
+      if (tracked.get(id) !== entry) return
       disarm(entry)
       entry.cancel = deps.clock.after(LOG_CHECK_MS, () => check(id, entry))
     }
     try {
-      entry.watcher = watch(entry.path, written)
+      entry.watcher = watch(entry.path, { persistent: false }, written)
       entry.watcher.on('error', error => failed(id, error))
     } catch (error) {
       // No watch to be had, or no file yet: look once in a while.
@@ -81,7 +84,7 @@ export const createLogRotation = (deps: LogRotationDeps): LogRotation => {
   }
   return {
     track({ id, logPath }) {
-      if (tracked.has(id)) return
+      if (life.over || tracked.has(id)) return
       const entry: Tracked = { path: logPath, size: -1, watcher: undefined, cancel: undefined }
       tracked.set(id, entry)
       pruneAttempts(dirname(logPath))
@@ -93,6 +96,7 @@ export const createLogRotation = (deps: LogRotationDeps): LogRotation => {
       tracked.delete(id)
     },
     close() {
+      life.over = true
       for (const entry of tracked.values()) disarm(entry)
       tracked.clear()
     },
