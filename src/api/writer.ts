@@ -150,7 +150,7 @@ export const createWriter = (deps: WriterDeps): Writer => {
       return commit(kind, entry, { ...old, spec }, options)
     }
     prepareUpdated(kind, object, old)
-    return commit(kind, entry, object, options)
+    return commit(kind, entry, object, options, subresource)
   }
   const checkSubresource = ({ kind, subresource }: Target): void => {
     if (subresource === 'status' && !kind.hasStatus) throw noResource()
@@ -172,7 +172,7 @@ export const createWriter = (deps: WriterDeps): Writer => {
     checkPlace(object.metadata, namespace, name)
     if (!scaling) return replace(target, entry, old, object, options)
     const scaled = decodeObject(kind, fromScale(kind, old, object))
-    const { object: result } = await replace({ kind, namespace, name }, entry, old, scaled, options)
+    const { object: result } = await replace(target, entry, old, scaled, options)
     return { object: toScale(kind, result) }
   }
   const apply: Writer['apply'] = async (target, value, options) => {

@@ -126,6 +126,22 @@ scenario('every way to change an object', async t => {
   t.match(await out('rollout resume deploy/web -n shop'), /resumed/)
 })
 
+scenario('server-side apply: owners, conflicts, force, and what is no longer said', async t => {
+  t.equal(await out('apply --server-side -f -', configMap('ssa', 'data: {a: "1", b: "1"}')), 'configmap/ssa serverside-applied\n')
+  t.match(await out('get cm ssa -n shop --show-managed-fields -o yaml'), /f:data:[\s\S]*manager: kubectl\n +operation: Apply/)
+  await out('patch cm ssa -n shop -p {"data":{"a":"2"}} --field-manager=hand')
+  t.match(
+    await refused('apply --server-side -f -', configMap('ssa', 'data: {a: "1"}')),
+    /1 conflict: conflict with "hand" using v1 at .*: .data.a/,
+  )
+  await out('apply --server-side --force-conflicts -f -', configMap('ssa', 'data: {a: "1"}'))
+  t.equal(await out('get cm ssa -n shop -o jsonpath={.data}'), '{"a":"1"}')
+  await out('apply -f -', configMap('csa', 'data: {a: "1", b: "1"}'))
+  await out('apply --server-side -f -', configMap('csa', 'data: {a: "2"}'))
+  await out('apply --server-side -f -', configMap('csa', 'data: {a: "2"}'))
+  t.equal(await out('get cm csa -n shop -o jsonpath={.data}'), '{"a":"2"}', 'kubectl has moved it from client-side apply')
+})
+
 scenario('generators, nodes and their taints', async t => {
   t.match(await out('create deployment d -n shop --image=busybox'), /deployment.apps\/d created/)
   t.match(await out('create configmap c -n shop --from-literal=a=1'), /configmap\/c created/)

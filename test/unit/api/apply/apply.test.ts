@@ -146,7 +146,7 @@ t.test('a scale or a controller that takes replicas is a conflict until the mani
   await applyTo(rig, `${DEPLOYMENTS}/d`, deployment({ name: 'c', image: 'i' }, { replicas: 2 }), 'fieldManager=m')
   await rig.ask('PATCH', `${DEPLOYMENTS}/d/scale?fieldManager=hpa`, { spec: { replicas: 5 } }, { type: 'application/merge-patch+json' })
   const refused = await applyTo(rig, `${DEPLOYMENTS}/d`, deployment({ name: 'c', image: 'i' }, { replicas: 2 }), 'fieldManager=m')
-  t.match(refused.json.message, /conflict with "hpa".*: \.spec\.replicas$/)
+  t.match(refused.json.message, /conflict with "hpa" with subresource "scale" using apps\/v1 at \S+: \.spec\.replicas$/)
   const left = await applyTo(rig, `${DEPLOYMENTS}/d`, deployment({ name: 'c', image: 'i' }), 'fieldManager=m')
   t.match(left.json.spec, { replicas: 5 })
 })
