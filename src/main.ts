@@ -6,7 +6,10 @@ const main = async (): Promise<number> => {
   const [role, ...rest] = process.argv.slice(2)
   if (!isRole(role) || rest.includes('--help') || rest.includes('-h'))
     return (await import('./main-cli.ts')).runCommand(process.argv.slice(2))
-  return role === 'server' ? (await import('./main-server.ts')).runServer(rest) : (await import('./main-agent.ts')).runAgent(rest)
+  const code =
+    role === 'server' ? await (await import('./main-server.ts')).runServer(rest) : await (await import('./main-agent.ts')).runAgent(rest)
+  // Everything is closed and on disk: a handle that someone forgot must not keep a stopped role alive.
+  return process.exit(code)
 }
 
 main().then(
