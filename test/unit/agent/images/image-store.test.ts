@@ -253,10 +253,10 @@ t.test('opening clears what a killed import left, and falls back when the index 
   await openImageStore(store, storeDeps).import(writeFolder(await oneImage('a', [BASE]), join(dir, 'a')))
   await openImageStore(store, storeDeps).import(writeFolder(await oneImage('b', [[{ name: 'b' }]]), join(dir, 'b')))
   mkdirSync(join(store, 'scratch/layer/half'), { recursive: true })
-  mkdirSync(join(store, 'layers/0000'))
+  mkdirSync(join(store, 'layers/feedfacefeedfacefeedfacefeedface'))
   openImageStore(store, storeDeps)
   t.notOk(existsSync(join(store, 'scratch')))
-  t.notOk(existsSync(join(store, 'layers/0000')))
+  t.notOk(existsSync(join(store, 'layers/feedfacefeedfacefeedfacefeedface')))
   chmodSync(join(store, 'index.json'), 0o600)
   writeFileSync(join(store, 'index.json'), '{"version":1,"ima')
   const errors: string[] = []
