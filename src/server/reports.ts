@@ -1,7 +1,7 @@
 // What devices report becomes status in the API. A device may only speak of itself: its own Node, and pods that are bound to it and
 // have the uid it names. Everything else is dropped. Reports are reconstructible, so they are written lazily.
 
-import type { Verbs } from '../api/api.ts'
+import type { Target, Verbs } from '../api/api.ts'
 import { ApiError, isReason } from '../base/errors.ts'
 import { deepEqual, isObject } from '../base/json.ts'
 import type { KubeObject } from '../base/object.ts'
@@ -31,13 +31,23 @@ export const mergeConditions = (stored: readonly Condition[], reported: readonly
   return [...stored.filter(condition => !named.has(condition.type)), ...merged]
 }
 
-const withStatus = <T extends KubeObject>(object: T, reported: Record<string, unknown>): T => {
-  const old = isObject(object.status) ? object.status : {}
+/**
+ * Writes a status the device reported upon the newest state, staged writes of others included: what the others change stays, and nobody's
+ * write in flight can turn the report away. Nothing happens when the status is already so.
+ */
+const writeStatus = async (deps: ReportsDeps, device: string, target: Target, stored: KubeObject, reported: Record<string, unknown>) => {
+  const old = isObject(stored.status) ? stored.status : {}
   const conditions = mergeConditions(
     (old['conditions'] as Condition[] | undefined) ?? [],
     (reported['conditions'] as Condition[] | undefined) ?? [],
   )
-  return { ...object, status: { ...reported, conditions } } as T
+  const status = { ...reported, conditions }
+  if (deepEqual(status, stored.status)) return
+  const patch = [
+    { op: 'add', path: '/metadata/uid', value: stored.metadata.uid ?? '' },
+    { op: 'add', path: '/status', value: status },
+  ]
+  await deps.verbs.patch(callerOf(device), { ...target, subresource: 'status' }, patch, 'json', { lazy: true })
 }
 
 /** Applies one pod report; returns quietly when the pod is not this device's (any more): the next document says so to the device. */
@@ -50,18 +60,14 @@ const applyPod = async (deps: ReportsDeps, device: string, report: PodReport): P
     await deps.verbs.delete(callerOf(device), target, { gracePeriodSeconds: 0, preconditions })
     return
   }
-  const next = withStatus(stored as unknown as KubeObject, report.status)
-  if (deepEqual(next.status, stored.status)) return
-  await deps.verbs.update(callerOf(device), { ...target, subresource: 'status' }, next, { lazy: true })
+  await writeStatus(deps, device, target, stored as unknown as KubeObject, report.status)
 }
 
 const applyNode = async (deps: ReportsDeps, device: string, status: Record<string, unknown>): Promise<void> => {
   const target = { kind: kindByName('Node')!, namespace: '', name: device }
   const stored = getOrUndefined<Node>(deps.verbs, target)
   if (!stored) return
-  const next = withStatus(stored as unknown as KubeObject, status)
-  if (deepEqual(next.status, stored.status)) return
-  await deps.verbs.update(callerOf(device), { ...target, subresource: 'status' }, next, { lazy: true })
+  await writeStatus(deps, device, target, stored as unknown as KubeObject, status)
 }
 
 const getOrUndefined = <T>(verbs: Verbs, target: Parameters<Verbs['get']>[0]): T | undefined => {
@@ -73,9 +79,6 @@ const getOrUndefined = <T>(verbs: Verbs, target: Parameters<Verbs['get']>[0]): T
   }
 }
 
-/** How often a report is tried again when someone else wrote the object in between. */
-const CONFLICT_TRIES = 5
-
 const applyItem = async (deps: ReportsDeps, device: string, item: StatusItem): Promise<void> => {
   if (item.key === 'node' && isObject(item.value)) return applyNode(deps, device, item.value)
   if (item.key.startsWith('pod/') && isObject(item.value)) return applyPod(deps, device, item.value as unknown as PodReport)
@@ -85,16 +88,13 @@ const applyItem = async (deps: ReportsDeps, device: string, item: StatusItem): P
 export const applyReports = async (deps: ReportsDeps, device: string, items: readonly StatusItem[]): Promise<string[]> => {
   const refused: string[] = []
   const one = async (item: StatusItem): Promise<void> => {
-    for (let attempt = 1; ; attempt++) {
-      try {
-        return await applyItem(deps, device, item)
-      } catch (error) {
-        if (isReason(error, 'NotFound')) return
-        if (isReason(error, 'Conflict') && attempt < CONFLICT_TRIES) continue
-        if (!(error instanceof ApiError) || error.code >= 500) throw error
-        refused.push(`${item.key}: ${error.message}`)
-        return
-      }
+    try {
+      await applyItem(deps, device, item)
+    } catch (error) {
+      // The object is gone, or another one has taken its name.
+      if (isReason(error, 'NotFound') || isReason(error, 'Conflict')) return
+      if (!(error instanceof ApiError) || error.code >= 500) throw error
+      refused.push(`${item.key}: ${error.message}`)
     }
   }
   await Promise.all(items.map(one))

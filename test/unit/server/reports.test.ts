@@ -1,0 +1,104 @@
+// Reports against the real verbs on a store whose commits land when the test says so.
+
+import t from 'tap'
+import { createVerbs, type Verbs } from '../../../src/api/api.ts'
+import { silentLog } from '../../../src/base/log.ts'
+import type { KubeObject } from '../../../src/base/object.ts'
+import { seededRandom } from '../../../src/base/random.ts'
+import { KINDS } from '../../../src/kinds/index.ts'
+import type { Pod } from '../../../src/kinds/pod.ts'
+import { applyReports } from '../../../src/server/reports.ts'
+import { createMemoryJournal, openStoreOn } from '../../../src/store/store.ts'
+import { ADMIN, handClock, kindNamed } from '../api/rig.ts'
+
+interface Rig {
+  readonly verbs: Verbs
+  /** Holds commits back from now on; the returned function lets them land. */
+  hold(): () => void
+  pod(): Pod
+  report(status: Record<string, unknown>, rest?: Record<string, unknown>): Promise<string[]>
+}
+
+const POD = { apiVersion: 'v1', kind: 'Pod', metadata: { name: 'web' }, spec: { nodeName: 'n1', containers: [{ name: 'c', image: 'x' }] } }
+
+const createRig = async (): Promise<Rig> => {
+  const clock = handClock()
+  const random = seededRandom('reports')
+  const waiting: (() => void)[] = []
+  const state = { isHeld: false }
+  const journal = createMemoryJournal({
+    epoch: 'e',
+    defer(land) {
+      if (state.isHeld) waiting.push(land)
+      else queueMicrotask(land)
+    },
+  })
+  const store = openStoreOn({ clock, random, log: silentLog }, journal, journal.load())
+  const verbs = createVerbs({ store, clock, random, kinds: KINDS })
+  await verbs.create(ADMIN, { kind: kindNamed('Namespace'), namespace: '' }, { metadata: { name: 'default' } })
+  await verbs.create(ADMIN, { kind: kindNamed('Pod'), namespace: 'default' }, POD)
+  const at = { kind: kindNamed('Pod'), namespace: 'default', name: 'web' }
+  const pod = (): Pod => verbs.get(at) as unknown as Pod
+  return {
+    verbs,
+    pod,
+    hold() {
+      state.isHeld = true
+      return () => {
+        state.isHeld = false
+        for (const land of waiting.splice(0)) land()
+      }
+    },
+    report: (status, rest = {}) => {
+      const uid = pod().metadata.uid ?? ''
+      return applyReports({ verbs }, 'n1', [{ key: `pod/${uid}`, value: { namespace: 'default', name: 'web', uid, status, ...rest } }])
+    },
+  }
+}
+
+const AT = { kind: kindNamed('Pod'), namespace: 'default', name: 'web' }
+const turn = (): Promise<void> => new Promise(resolve => setImmediate(resolve))
+
+t.test('a report that arrives while another write of the pod is on its way to the disk is kept, and so is that write', async t => {
+  const { verbs, hold, pod, report } = await createRig()
+  const land = hold()
+  const labelled = verbs.patch(ADMIN, AT, { metadata: { labels: { a: 'b' } } }, 'merge')
+  const reported = report({ phase: 'Running' })
+  await turn()
+  land()
+  await labelled
+  t.same(await reported, [])
+  t.match(pod(), { metadata: { labels: { a: 'b' } }, status: { phase: 'Running' } })
+})
+
+t.test('a report replaces the status and keeps conditions of others', async t => {
+  const { verbs, pod, report } = await createRig()
+  const status = { phase: 'Pending', reason: 'Waiting', conditions: [{ type: 'PodScheduled', status: 'True' }] }
+  await verbs.update(ADMIN, { ...AT, subresource: 'status' }, { ...(pod() as unknown as KubeObject), status })
+  t.same(await report({ phase: 'Running', conditions: [{ type: 'Ready', status: 'True' }] }), [])
+  t.equal(pod().status?.reason, undefined)
+  t.same(
+    pod().status?.conditions?.map(condition => condition.type),
+    ['PodScheduled', 'Ready'],
+  )
+})
+
+t.test('the same report again writes nothing', async t => {
+  const { pod, report } = await createRig()
+  await report({ phase: 'Running', conditions: [] })
+  const { resourceVersion } = pod().metadata
+  await report({ phase: 'Running', conditions: [] })
+  t.equal(pod().metadata.resourceVersion, resourceVersion)
+})
+
+t.test('a report of a pod that has another uid by now is dropped quietly', async t => {
+  const { pod, report } = await createRig()
+  t.same(await report({ phase: 'Running' }, { uid: '00000000-0000-4000-8000-000000000000' }), [])
+  t.not(pod().status?.phase, 'Running')
+})
+
+t.test('a malformed report is refused by name', async t => {
+  const { report } = await createRig()
+  const [refusal = ''] = await report({ phase: 7 })
+  t.match(refusal, /^pod\//)
+})
