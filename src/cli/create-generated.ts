@@ -25,7 +25,8 @@ const readBytes = (path: string): Buffer => {
   try {
     return readFileSync(path)
   } catch (cause) {
-    throw new Failure(`read ${path}: ${messageOf(cause)}`, { cause })
+    const missing = (cause as NodeJS.ErrnoException).code === 'ENOENT'
+    throw new Failure(`read ${path}: ${missing ? 'no such file' : messageOf(cause)}`, { cause })
   }
 }
 

@@ -1,7 +1,8 @@
 // HTTP over the agent's Unix socket. The shapes are those of the agent's local API; only the fields shown here are restated.
 
+import { existsSync } from 'node:fs'
 import { type IncomingMessage, request } from 'node:http'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { messageOf } from '../base/errors.ts'
 import { isObject } from '../base/json.ts'
 import { Failure } from './failure.ts'
@@ -44,13 +45,16 @@ export const socketOf = (context: Pick<VerbContext, 'dataDir'>): string => join(
 /** Bytes of a Unix socket's address on Linux. */
 const SOCKET_PATH_BYTES_MAX = 107
 
+/** An agent that was there before starts with its folder alone; otherwise the folder is likely the wrong one. */
+const startHint = (dataDir: string): string =>
+  existsSync(join(dataDir, 'agent.db'))
+    ? `start it: helio agent --data-dir ${dataDir}`
+    : `${dataDir} is not the data folder of a device; give --data-dir DIR`
+
 const failureOf = (path: string, cause: unknown): Failure => {
   const { code } = cause as NodeJS.ErrnoException
   if (code === 'ENOENT' || code === 'ECONNREFUSED')
-    return new Failure(`ask the agent at ${path}: no agent is running there`, {
-      cause,
-      hint: 'start it: helio agent --data-dir DIR; or give --data-dir',
-    })
+    return new Failure(`ask the agent at ${path}: no agent is running there`, { cause, hint: startHint(dirname(path)) })
   if (Buffer.byteLength(path) > SOCKET_PATH_BYTES_MAX)
     return new Failure(`ask the agent at ${path}: the path is longer than ${SOCKET_PATH_BYTES_MAX} bytes`, {
       cause,

@@ -97,12 +97,16 @@ const logs = async (context: VerbContext, words: readonly string[]): Promise<voi
 
 const SUBVERBS: Readonly<Record<string, (context: VerbContext, words: readonly string[]) => Promise<void>>> = { status, pods, logs }
 
+/** What a device will be asked in later versions. */
+const LATER = ['exec', 'hold', 'resume', 'sync']
+
 const run = async (context: VerbContext): Promise<void> => {
   const [word = 'status', ...words] = context.words
   const subverb = Object.hasOwn(SUBVERBS, word) ? SUBVERBS[word] : undefined
   if (subverb === undefined) {
     const near = didYouMean(word, Object.keys(SUBVERBS))
-    throw usage(`unknown command "device ${word}"`, near)
+    const later = LATER.includes(word) ? `this version has no device ${word} yet; ` : ''
+    throw usage(`unknown command "device ${word}"`, near ?? `${later}there is: device ${Object.keys(SUBVERBS).join(', ')}`)
   }
   if (subverb !== logs && words.length > 0) throw usage(`unexpected argument ${JSON.stringify(words[0])}`)
   await subverb(context, words)

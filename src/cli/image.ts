@@ -101,7 +101,10 @@ const run = async (context: VerbContext): Promise<void> => {
     return printList(context, await context.deps.listImages(context.dataDir), true)
   }
   const near = word === undefined ? undefined : didYouMean(word, ['import', 'list'])
-  throw usage(word === undefined ? 'say what: image import, image list' : `unknown command "image ${word}"`, near)
+  throw usage(
+    word === undefined ? 'say what: image import, image list' : `unknown command "image ${word}"`,
+    near ?? 'there is: image import, image list',
+  )
 }
 
 export const verb: Verb = {

@@ -167,7 +167,10 @@ const run = async (context: VerbContext): Promise<void> => {
   const subverb = Object.hasOwn(SUBVERBS, word ?? '') ? SUBVERBS[word ?? ''] : undefined
   if (subverb === undefined) {
     const near = word === undefined ? undefined : didYouMean(word, names)
-    throw usage(word === undefined ? `say what: rollout ${names.join(', ')}` : `unknown command "rollout ${word}"`, near)
+    throw usage(
+      word === undefined ? `say what: rollout ${names.join(', ')}` : `unknown command "rollout ${word}"`,
+      near ?? `there is: rollout ${names.join(', ')}`,
+    )
   }
   const client = await context.client()
   const namespace = await context.namespace()

@@ -24,6 +24,20 @@ const printError = (output: Output, error: unknown): void => {
   if (hint !== undefined && hint !== '') output.note(`${output.paint('dim', 'hint:', 'stderr')} ${hint}`)
 }
 
+/** Commands of kubectl that people will try; this version has none of them. */
+const LATER: Readonly<Record<string, string>> = {
+  exec: 'this version has no exec; kubectl logs and helio device logs show what a container wrote',
+  attach: 'this version has no attach; helio logs -f follows a container',
+  'port-forward': 'this version has no port-forward; helio get pods -o wide shows the addresses of pods',
+  cp: 'this version cannot copy files; mount a ConfigMap or a hostPath',
+  edit: 'helio get TYPE/NAME -o yaml >FILE, change it, helio apply -f FILE',
+  top: 'helio describe node NAME shows what is requested',
+  patch: 'helio apply -f FILE, or kubectl patch with the same kubeconfig',
+  label: 'helio apply -f FILE, or kubectl label with the same kubeconfig',
+  annotate: 'helio apply -f FILE, or kubectl annotate with the same kubeconfig',
+  run: 'helio create deployment NAME --image=IMAGE',
+}
+
 const findVerb = async (name: string): Promise<Verb> => {
   const entry = VERBS.find(each => each.name === name)
   if (entry) return (await entry.load()).verb
@@ -31,7 +45,8 @@ const findVerb = async (name: string): Promise<Verb> => {
     name,
     VERBS.map(each => each.name),
   )
-  throw usage(`unknown command ${JSON.stringify(name)}`, near ?? 'helio help lists the commands')
+  const later = Object.hasOwn(LATER, name) ? LATER[name] : undefined
+  throw usage(`unknown command ${JSON.stringify(name)}`, later ?? near ?? 'helio help lists the commands')
 }
 
 interface Session {
@@ -81,9 +96,23 @@ const openSession = (deps: CliDeps, output: Output, verb: Verb, argv: readonly s
   return { context, failed: () => failures > 0, close: () => live?.close() }
 }
 
-const runVerb = async (argv: readonly string[], deps: CliDeps, output: Output, signal: AbortSignal): Promise<number> => {
-  const [name, ...words] = argv
-  if (name === undefined || name === '--help' || name === '-h' || (name === 'help' && words.length === 0)) {
+/** `-n web get pods` as `get pods -n web`: flags of the connection may stand before the command, as kubectl's may. */
+export const commandFirst = (argv: readonly string[]): readonly string[] => {
+  let at = 0
+  while (at < argv.length && argv[at]?.startsWith('-')) {
+    const [name = ''] = (argv[at] ?? '').split('=', 1)
+    const spec = CONNECTION_FLAGS.find(each => `--${each.flag}` === name || (each.short !== undefined && name.startsWith(`-${each.short}`)))
+    if (spec === undefined) return argv
+    const joined = argv[at]?.includes('=') || (!name.startsWith('--') && name.length > 2)
+    at += joined ? 1 : 2
+  }
+  return at === 0 || at >= argv.length ? argv : [...argv.slice(at, at + 1), ...argv.slice(0, at), ...argv.slice(at + 1)]
+}
+
+const runVerb = async (given: readonly string[], deps: CliDeps, output: Output, signal: AbortSignal): Promise<number> => {
+  const [first, ...words] = commandFirst(given)
+  const name = first === '--version' ? 'version' : first
+  if (name === undefined || name === '--help' || name === '-h' || (name === 'help' && (words.length === 0 || words[0] === 'help'))) {
     await output.write(overviewText(VERBS))
     return name === undefined ? 2 : 0
   }

@@ -1,7 +1,7 @@
 // helio scale: the /scale subresource, with an optional precondition.
 
 import { isObject } from '../base/json.ts'
-import { Failure, usage } from './failure.ts'
+import { Failure, isNotFound, type Refused, usage } from './failure.ts'
 import { pathOf, singularOf } from './resources.ts'
 import { namedOf } from './target.ts'
 import { outputFlag, type Verb, type VerbContext } from './verb.ts'
@@ -26,7 +26,13 @@ const run = async (context: VerbContext): Promise<void> => {
       await client.json('PATCH', path, { body: { ...metadata, spec: { replicas } }, contentType: 'application/merge-patch+json' })
       await context.output.line(`${singularOf(resource)}/${name}${flags.text('output') === 'name' ? '' : ' scaled'}`)
     } catch (error) {
-      context.complain(error)
+      // The bare "could not find the requested resource" says nothing of which.
+      const bare = isNotFound(error) && !(error as Refused).status.details?.name
+      context.complain(
+        bare
+          ? new Failure(`${resource.plural} cannot be scaled`, { cause: error, hint: 'scale the deployment or replica set they belong to' })
+          : error,
+      )
     }
   }
 }

@@ -2,7 +2,8 @@
 
 import { nearest } from '../base/options.ts'
 
-const SHORT = 3
+/** Words up to this length are near to everything; those must begin alike. */
+const SHORT = 4
 
 /** The hint to print, or undefined when nothing is near enough. `dashes` go before the word. */
 export const didYouMean = (word: string, candidates: readonly string[], dashes = ''): string | undefined => {

@@ -96,7 +96,7 @@ t.test('without an agent there is one line and a hint', async t => {
   })
   t.match(await runHelio(['device', 'status'], '/nowhere'), {
     code: 1,
-    stderr: /no agent is running there\nhint: start it/,
+    stderr: /no agent is running there\nhint: \/nowhere is not the data folder of a device; give --data-dir DIR/,
   })
   t.match(await runHelio(['device', 'stauts'], dir), { code: 2, stderr: /did you mean status\?/ })
 })

@@ -1,5 +1,6 @@
 import t from 'tap'
 import { VERBS } from '../../../src/cli/index.ts'
+import { commandFirst } from '../../../src/cli/run.ts'
 import { runHelio } from './world.ts'
 
 t.test('help lists every verb, and each verb explains itself', async t => {
@@ -22,11 +23,26 @@ t.test('help lists every verb, and each verb explains itself', async t => {
   }
 })
 
-t.test('no command is usage, an unknown one names the nearest, flags before the command are refused', async t => {
+t.test('no command is usage, an unknown one names the nearest, flags of the connection may stand before the command', async t => {
   t.equal((await runHelio([], '/d')).code, 2)
   t.same(await runHelio(['gte'], '/d'), { code: 2, stdout: '', stderr: 'error: unknown command "gte"\nhint: did you mean get?\n' })
   t.equal((await runHelio(['--help'], '/d')).code, 0)
   t.equal((await runHelio(['help', 'nope'], '/d')).code, 2)
+  t.match((await runHelio(['help', 'help'], '/d')).stdout, /Usage: helio COMMAND/)
+  t.same(commandFirst(['-n', 'web', '--context=c', 'get', 'pods', '-o', 'name']), ['get', '-n', 'web', '--context=c', 'pods', '-o', 'name'])
+  t.same(commandFirst(['-nweb', 'get']), ['get', '-nweb'])
+  t.same(await runHelio(['--output', 'json', 'get'], '/d'), {
+    code: 2,
+    stdout: '',
+    stderr: 'error: unknown command "--output"\nhint: helio help lists the commands\n',
+  })
+})
+
+t.test('what this version lacks is said, with what to do instead', async t => {
+  t.match(await runHelio(['exec', 'p', '--', 'sh'], '/d'), { code: 2, stderr: /hint: this version has no exec/ })
+  t.match(await runHelio(['device', 'hold'], '/d'), { code: 2, stderr: /no device hold yet; there is: device status, pods, logs/ })
+  t.match(await runHelio(['rollout', 'xyz'], '/d'), { code: 2, stderr: /hint: there is: rollout status, history/ })
+  t.match(await runHelio(['--version', '--client'], '/d'), { code: 0, stdout: /^Client Version: v1/ })
 })
 
 t.test('colours are for terminals, and not when NO_COLOR is set', async t => {
