@@ -133,6 +133,7 @@ const pipe = (stream: LinkStream, sink: Parameters<LogSource>[1]): Promise<void>
     stream.onEnd = error => {
       sink.signal.removeEventListener('abort', gone)
       if (error === undefined) resolve()
-      else reject(new ApiError('InternalError', error))
+      // As a kubelet answers what it cannot read: 400 with its sentence; a link that broke is no fault of the request.
+      else reject(new ApiError(error.startsWith('connection lost') ? 'ServiceUnavailable' : 'BadRequest', error))
     }
   })
