@@ -13,7 +13,7 @@ import { jsonLog, type LogLevel } from './host/log.ts'
 import { systemPki } from './host/pki.ts'
 import { systemRandom } from './host/random.ts'
 import { openDeviceLink, webSocketDialer } from './link/transports/index.ts'
-import { complain, explain, readRole, untilStopped, VERSION } from './main-options.ts'
+import { complain, explain, nodeNameOf, readRole, untilStopped, VERSION } from './main-options.ts'
 import { allocateAddress, createNetwork } from './network/index.ts'
 import { selectRuntime } from './runtime/index.ts'
 
@@ -36,9 +36,9 @@ export const startDevice = async (deps: { readonly log: Log }, options: DeviceOp
     log,
     dir: join(dataDir, 'run'),
   })
-  return startAgent({
+  const agent = startAgent({
     dir: dataDir,
-    nodeName: options.nodeName ?? facts.hostname.toLowerCase(),
+    nodeName: options.nodeName ?? nodeNameOf(facts.hostname),
     version: VERSION.gitVersion,
     runtime,
     network: createNetwork({ exec: systemExec, log, instance: dataDir }, runtime),
@@ -69,6 +69,11 @@ export const startDevice = async (deps: { readonly log: Log }, options: DeviceOp
     ...(options.server ? { join: { server: options.server, ...(options.token ? { token: options.token } : {}) } } : {}),
     pid: process.pid,
   })
+  // A runtime left open would keep a process alive that has nothing to do.
+  return agent.catch(async (error: unknown) => {
+    await runtime.close()
+    throw error
+  })
 }
 
 /** What keeps a device that never joined from ever joining; undefined when it may try. */
@@ -88,7 +93,7 @@ const whyNeverJoins = (dataDir: string, server: unknown, token: unknown): { prob
 
 export const runAgent = async (argv: readonly string[]): Promise<number> => {
   const options = await readRole('agent', argv)
-  if (!options) return 2
+  if (typeof options === 'number') return options
   const later = options['link'] === 'mqtt' ? '--link mqtt' : options['runtime'] === 'cri' ? '--runtime cri' : undefined
   if (later) {
     complain(`${later} is not in this version`, 'leave the flag out')

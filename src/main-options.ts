@@ -1,7 +1,7 @@
 // The options of the two long-running roles, their help, and how a role begins and ends. Order: flag, environment, file, default.
 
-import { mkdirSync } from 'node:fs'
-import { resolve } from 'node:path'
+import { accessSync, constants, existsSync, mkdirSync, statSync } from 'node:fs'
+import { dirname, resolve } from 'node:path'
 import { ApiError, messageOf } from './base/errors.ts'
 import { isObject } from './base/json.ts'
 import { describeOptions, type Option, type OptionValues, parseFlags, resolveOptions, type UsageProblem } from './base/options.ts'
@@ -75,11 +75,33 @@ const configuration = async (role: Role, path: string): Promise<Record<string, u
   }
 }
 
-/** The resolved options of a role, or undefined after saying what is wrong (exit code 2). The data folder exists afterwards. */
-export const readRole = async (role: Role, argv: readonly string[]): Promise<OptionValues | undefined> => {
-  const fail = ({ problem, hint }: UsageProblem): undefined => {
+const NODE_NAME_HINT = 'lower case letters, digits, "-" and ".", at most 63 characters'
+const isNodeName = (name: string): boolean => /^[a-z0-9]([-a-z0-9.]{0,61}[a-z0-9])?$/.test(name)
+
+/** A machine's host name as a node name: what a node may not be called becomes "-". */
+export const nodeNameOf = (hostname: string): string => {
+  const name = hostname
+    .toLowerCase()
+    .replace(/[^a-z0-9.-]/g, '-')
+    .slice(0, 63)
+    .replace(/^[^a-z0-9]+|[^a-z0-9]+$/g, '')
+  return name === '' ? 'node' : name
+}
+
+/** The folder and what is above it. Not by mkdir's own `recursive`, which never ends below /proc. */
+const makeFolder = (path: string): void => {
+  const parent = dirname(path)
+  if (existsSync(path) ? !statSync(path).isDirectory() : parent === path) throw Object.assign(new Error('it is a file'), { code: 'EEXIST' })
+  if (existsSync(path)) return
+  makeFolder(parent)
+  mkdirSync(path, { mode: 0o700 })
+}
+
+/** The resolved options of a role, or an exit code after saying what is wrong. The data folder exists afterwards. */
+export const readRole = async (role: Role, argv: readonly string[]): Promise<OptionValues | 1 | 2> => {
+  const fail = ({ problem, hint }: UsageProblem): 2 => {
     complain(problem, hint ?? `helio help ${role}`)
-    return undefined
+    return 2
   }
   const flags = parseFlags(ROLES[role], argv)
   if (isProblem(flags)) return fail(flags)
@@ -88,11 +110,18 @@ export const readRole = async (role: Role, argv: readonly string[]): Promise<Opt
   if (isProblem(file)) return fail(file)
   const values = resolveOptions(ROLES[role], flags, process.env, file)
   if (isProblem(values)) return fail(values)
+  const nodeName = values['nodeName']
+  if (nodeName !== undefined && !isNodeName(String(nodeName)))
+    return fail({ problem: `--node-name: ${JSON.stringify(nodeName)} is not a node name`, hint: NODE_NAME_HINT })
   const dataDir = resolve(String(values['dataDir']))
   try {
-    mkdirSync(dataDir, { recursive: true, mode: 0o700 })
+    makeFolder(dataDir)
+    accessSync(dataDir, constants.R_OK | constants.W_OK | constants.X_OK)
   } catch (error) {
-    return fail({ problem: `data folder: ${messageOf(error)}`, hint: 'choose another with --data-dir, or run as root' })
+    const { code } = error as NodeJS.ErrnoException
+    const why = code === 'EACCES' || code === 'EPERM' ? 'permission denied' : code === 'EEXIST' ? 'it is a file' : messageOf(error)
+    complain(`open data folder ${dataDir}: ${why}`, 'choose another with --data-dir, or run as root')
+    return 1
   }
   return { ...values, dataDir }
 }

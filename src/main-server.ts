@@ -17,7 +17,7 @@ const ownAddresses = (): string[] =>
 
 export const runServer = async (argv: readonly string[]): Promise<number> => {
   const options = await readRole('server', argv)
-  if (!options) return 2
+  if (typeof options === 'number') return options
   if (options['mqttBroker'] !== undefined) {
     complain('--mqtt-broker: this version speaks WebSocket only', 'leave the flag out')
     return 2

@@ -77,13 +77,16 @@ const joinOnce = async (deps: ContactDeps, server: string, token: string, signal
   return identity
 }
 
-/** Retried for ever: the pods run meanwhile. Undefined when there is nowhere to join, or no time left. */
+/** Retried for ever: the pods run meanwhile. Undefined when no time is left; throws when there is nowhere to join. */
 const joinAtLast = async (
   deps: ContactDeps,
   failed: (error: unknown) => void,
   signal: AbortSignal,
 ): Promise<DeviceIdentity | undefined> => {
-  if (!deps.join) return undefined
+  if (!deps.join)
+    throw new ApiError('BadRequest', 'join: this device has never joined a server', {
+      hint: 'start the agent once with --server https://HOST:6443 and --token TOKEN',
+    })
   const { server, token } = deps.join
   if (token === undefined)
     throw new ApiError('BadRequest', 'join: this device has never joined and got no token', {

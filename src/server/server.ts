@@ -12,9 +12,10 @@ import {
   noResource,
   refuseUpgrade,
   textResponse,
+  type UpgradeHandler,
 } from '../api/api.ts'
 import type { Clock } from '../base/clock.ts'
-import { ApiError, messageOf } from '../base/errors.ts'
+import { ApiError, messageOf, toStatus } from '../base/errors.ts'
 import type { Files } from '../base/files.ts'
 import type { Log } from '../base/log.ts'
 import type { Pki } from '../base/pki.ts'
@@ -92,6 +93,8 @@ const joinRoutes = (credentials: Credentials, join: ReturnType<typeof createJoin
         return jsonResponse(await join(JSON.parse(body.toString())))
       } catch (error) {
         if (error instanceof SyntaxError) throw new ApiError('BadRequest', 'join: the body is not JSON', { cause: error })
+        // The device shows the hint to whoever stands before it; a Status has no place for one.
+        if (error instanceof ApiError && error.hint !== undefined) return jsonResponse({ ...toStatus(error), hint: error.hint }, error.code)
         throw error
       }
     },
@@ -108,6 +111,22 @@ const deviceOf = (view: LiveView, pki: Pki, identity: Identity | undefined, peer
   return identity.node
 }
 
+/** Takes the connections of devices to the hub; refuses everybody else's. */
+const linkUpgrade = ({ view, pki, devices, log }: { view: LiveView; pki: Pki; devices: Devices; log: Log }): UpgradeHandler => {
+  const acceptWebSocket = webSocketAcceptor()
+  return (request, socket, head, identity, peerCertificate) => {
+    if (request.url?.split('?')[0] !== LINK_PATH) return refuseUpgrade(socket, noResource())
+    try {
+      const device = deviceOf(view, pki, identity, peerCertificate)
+      const connection = acceptWebSocket(request, socket, head)
+      if (connection) devices.hub.accept(device, connection)
+    } catch (error) {
+      log.info('link refused', { why: messageOf(error) })
+      socket.end('HTTP/1.1 403 Forbidden\r\nConnection: close\r\n\r\n')
+    }
+  }
+}
+
 /** Settles when the system namespaces exist: what a first client needs. */
 const bootstrapped = (view: LiveView): Promise<void> =>
   new Promise(resolve => {
@@ -120,18 +139,35 @@ const bootstrapped = (view: LiveView): Promise<void> =>
     })
   })
 
+/** What stands so far; a start that fails half-way closes as much. */
 interface Parts {
   readonly store: Store
-  readonly view: LiveView
-  readonly devices: Devices
-  readonly loop: Loop
-  readonly listener: Listener
+  view?: LiveView
+  devices?: Devices
+  loop?: Loop
+  listener?: Listener
 }
 
 const closeAll = async ({ listener, loop, devices, view, store }: Parts): Promise<void> => {
-  await Promise.all([listener.close(), loop.stop(), devices.close()])
-  view.close()
+  await Promise.all([listener?.close(), loop?.stop(), devices?.close()])
+  view?.close()
   await store.close()
+}
+
+/** What to do about an address that cannot be listened on. */
+const BIND_HINTS: Readonly<Record<string, string>> = {
+  EADDRNOTAVAIL: 'this machine has no such address: ip addr shows those it has; --bind 0.0.0.0 listens on all',
+  ENOTFOUND: '--bind takes an address of this machine, or 0.0.0.0 for all',
+  EAI_AGAIN: '--bind takes an address of this machine, or 0.0.0.0 for all',
+  EACCES: 'ports below 1024 are for root: choose another --port',
+}
+
+const withBindHint = (error: unknown): unknown => {
+  const cause = error instanceof ApiError ? (error.cause as NodeJS.ErrnoException | undefined) : undefined
+  const hint = BIND_HINTS[cause?.code ?? '']
+  return error instanceof ApiError && error.hint === undefined && hint !== undefined
+    ? new ApiError(error.reason, error.message, { cause, hint })
+    : error
 }
 
 /** Starts a control plane; settles when it answers. Throws with a hint when the folder is in use or the port is taken. */
@@ -154,6 +190,32 @@ export const startServer = async (deps: ServerDeps, config: ServerConfiguration)
       recovery: store.recovery.kind,
       kept: store.recovery.kept,
     })
+  const parts: Parts = { store }
+  try {
+    const url = await assemble(deps, config, { clusterCIDR, credentials, parts, startedMs })
+    return { url, joinToken: credentials.joinToken, close: () => closeAll(parts) }
+  } catch (error) {
+    // A store left open would look like a loss at the next start.
+    await closeAll(parts)
+    throw withBindHint(error)
+  }
+}
+
+interface Beginnings {
+  readonly clusterCIDR: string
+  readonly credentials: Credentials
+  readonly parts: Parts
+  readonly startedMs: number
+}
+
+/** Builds the rest on the store; settles with the address when it answers. */
+const assemble = async (
+  deps: ServerDeps,
+  config: ServerConfiguration,
+  { clusterCIDR, credentials, parts, startedMs }: Beginnings,
+): Promise<string> => {
+  const { clock, random, log, pki } = deps
+  const { store } = parts
   const verbs = createVerbs({ store, clock, random, kinds: KINDS })
   const late: { devices?: Devices; loop?: Loop } = {}
   const view = createView({
@@ -162,6 +224,7 @@ export const startServer = async (deps: ServerDeps, config: ServerConfiguration)
     contact: node => late.devices?.hub.contact(node),
     uptimeMs: () => clock.mono() - startedMs,
   })
+  parts.view = view
   const devices = openDevices({
     ...deps,
     headKeyPem: credentials.headKey.privatePem,
@@ -174,13 +237,13 @@ export const startServer = async (deps: ServerDeps, config: ServerConfiguration)
     onContact: device => late.loop?.contacted(device),
   })
   late.devices = devices
+  parts.devices = devices
   const join = createJoin({ credentials, pki, verbs, view: () => view, clusterCIDR, nowMs: clock.now })
   const api = createApi(
     { store, clock, random, log, kinds: KINDS, podLogs: devices.podLogs, version: config.version, checks: { store: () => undefined } },
     verbs,
     joinRoutes(credentials, join),
   )
-  const acceptWebSocket = webSocketAcceptor()
   const listener = await listen({
     api,
     clock,
@@ -190,22 +253,14 @@ export const startServer = async (deps: ServerDeps, config: ServerConfiguration)
     authorityPem: credentials.authority.certPem,
     certPem: credentials.server.certPem,
     keyPem: credentials.server.keyPem,
-    onUpgrade(request, socket, head, identity, peerCertificate) {
-      if (request.url?.split('?')[0] !== LINK_PATH) return refuseUpgrade(socket, noResource())
-      try {
-        const device = deviceOf(view, pki, identity, peerCertificate)
-        const connection = acceptWebSocket(request, socket, head)
-        if (connection) devices.hub.accept(device, connection)
-      } catch (error) {
-        log.info('link refused', { why: messageOf(error) })
-        socket.end('HTTP/1.1 403 Forbidden\r\nConnection: close\r\n\r\n')
-      }
-    },
+    onUpgrade: linkUpgrade({ view, pki, devices, log }),
   })
+  parts.listener = listener
   const loop = startLoop({ clock, random, log, store, view, verbs, kinds: KINDS, controllers: [...controllers, createScheduling()] })
   late.loop = loop
+  parts.loop = loop
   await bootstrapped(view)
   const url = urlOf(config.bind, listener.port)
   deps.files.write(`${config.dataDir}/kubeconfig`, kubeconfigText(url, credentials), 0o600)
-  return { url, joinToken: credentials.joinToken, close: () => closeAll({ store, view, devices, loop, listener }) }
+  return url
 }
