@@ -68,7 +68,9 @@ export const takeExit = (
   const failures = state.stop?.restart ? 0 : failuresBefore(state.failures, ranMs)
   state.backoffMs = atOnce ? 0 : restartDelayMs(failures)
   state.notBeforeAtMs = now.monoMs + state.backoffMs
-  state.failures = state.stop?.restart ? 0 : failures + 1
+  // A power cut is no failure of the container: many of them must not make its next start wait.
+  const counted = atOnce ? failures : failures + 1
+  state.failures = state.stop?.restart ? 0 : counted
   record.told.delete(`waiting/${state.name}`)
 }
 

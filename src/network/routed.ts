@@ -40,6 +40,11 @@ const programs = (exec: Exec): Programs => {
   }
 }
 
+/** Links made at the same time, as when a device boots, race the loading of their module; where it cannot be loaded, attaching says so. */
+const loadVeth = async ({ run }: Programs): Promise<void> => {
+  await run('sh', ['-c', '[ -d /sys/module/veth ] || modprobe -q veth'])
+}
+
 /** Links of this instance on the device. */
 const listLinks = async ({ must }: Programs, instance: string): Promise<readonly string[]> => {
   const listed: unknown = JSON.parse((await must('list links', 'ip', ['-j', 'link', 'show', 'type', 'veth'])).stdout || '[]')
@@ -81,6 +86,7 @@ export const createRoutedNetwork = (deps: NetworkDeps): Network => {
       await Promise.all([
         must('configure network', 'sh', ['-c', SET_SYSCTLS, 'sh', ...SYSCTLS.flat()]),
         must('configure network', 'nft', ['-f', '-'], { input: natTable(table, config) }),
+        loadVeth(tools),
       ])
       state.config = config
     },

@@ -24,7 +24,7 @@ import {
 import { onTerminal, startSession } from './exec-session.ts'
 import { watchChange } from './exits.ts'
 import { detectFacts, hostDevices } from './facts.ts'
-import { mountOverlay, must } from './mounts.ts'
+import { loadOverlay, mountOverlay, must } from './mounts.ts'
 import { bootId, isAlive, processStart, signal } from './process-table.ts'
 import {
   type ContainerRecord,
@@ -68,7 +68,7 @@ const openPlace = async (deps: RuntimeDeps): Promise<CrunPlace> => {
     monitorGroups: monitorGroups(layout, cgroupRoot),
   }
   const place: CrunPlace = { ...base, crun: layout.hybridControllers === undefined ? crun : wrapper }
-  await mkdir(deps.dir, { recursive: true, mode: 0o700 })
+  await Promise.all([mkdir(deps.dir, { recursive: true, mode: 0o700 }), loadOverlay(deps.exec)])
   await Promise.all(
     [sandboxesDir(place), containersDir(place), exitDir(place), crunRoot(place)].map(dir => mkdir(dir, { recursive: true, mode: 0o700 })),
   )

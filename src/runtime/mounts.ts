@@ -50,6 +50,16 @@ const hasVolatile = (): boolean => {
   return major > 5 || (major === 5 && minor >= 10)
 }
 
+/**
+ * Has the kernel load overlay before the first mount. Mounts that come at the same time, as they do when a device boots, each have it
+ * loaded, and all but the first can find it not there yet. Where it cannot be loaded, mounting says so.
+ */
+export const loadOverlay = async (exec: Exec): Promise<void> => {
+  const modprobe = exec.find('modprobe')
+  if (modprobe === undefined || /\toverlay$/m.test(await readFile('/proc/filesystems', 'utf8'))) return
+  await exec.run(modprobe, ['overlay'], { timeoutMs: COMMAND_TIMEOUT_MS })
+}
+
 /** Mounts the layers, lowest first, with a writable one above; returns the root. `dir` is the container's own folder. */
 export const mountOverlay = async (exec: Exec, dir: string, layers: readonly string[]): Promise<string> => {
   if (layers.length > OVERLAY_LAYERS_MAX)

@@ -298,6 +298,20 @@ t.test('reboot with no server: every pod comes back with its address, init conta
   t.equal(m.containerStatus('a').restartCount, 1)
 })
 
+t.test('many power cuts are no failures of a container: its next end does not make it wait', async t => {
+  const m = openModel()
+  m.give(document([pod('a')]))
+  m.run(1000)
+  for (let cut = 0; cut < 8; cut++) {
+    m.reboot()
+    m.run(1000)
+  }
+  t.same(m.running(), ['a/main#8'])
+  m.exit('a', 'main')
+  m.run(1000)
+  t.same(m.running(), ['a/main#9'])
+})
+
 t.test('reboot that also lost what the runtime knew: the memory brings everything back', async t => {
   const m = openModel()
   m.give(document([pod('a'), pod('done', { restartPolicy: 'Never' })]))
