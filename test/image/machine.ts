@@ -61,11 +61,17 @@ export const runBoard = async (options: BoardOptions): Promise<BoardEnd> => {
     state.end = end
     child.kill('SIGKILL')
   }
+  const stopped = (): never => {
+    child.kill('SIGKILL')
+    process.exit(143)
+  }
+  process.once('SIGTERM', stopped)
   const cancel = systemClock.after(options.timeoutMs, () => cut('timeout'))
   createInterface({ input: child.stdout }).on('line', raw => {
     options.onLine(raw.replace(/\r$/, ''), () => cut('cut'))
   })
   await ended(child)
   cancel()
+  process.off('SIGTERM', stopped)
   return state.end
 }
