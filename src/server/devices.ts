@@ -72,7 +72,8 @@ export const openDevices = (deps: DevicesDeps): Devices => {
       return document && { document, revision: view.revision }
     },
     async onStatus(device, items) {
-      for (const refusal of await applyReports({ verbs }, device, items)) log.error('report refused', { node: device, why: refusal })
+      for (const refusal of await applyReports({ verbs, clock: deps.clock }, device, items))
+        log.error('report refused', { node: device, why: refusal })
     },
     async onEvents(device, events, dropped) {
       if (dropped > 0) log.info('device dropped events', { node: device, dropped })

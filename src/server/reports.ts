@@ -2,6 +2,7 @@
 // have the uid it names. Everything else is dropped. Reports are reconstructible, so they are written lazily.
 
 import type { Target, Verbs } from '../api/api.ts'
+import { type Clock, timestamp } from '../base/clock.ts'
 import { ApiError, isReason } from '../base/errors.ts'
 import { deepEqual, isObject } from '../base/json.ts'
 import type { KubeObject } from '../base/object.ts'
@@ -14,18 +15,21 @@ import type { PodReport, StatusItem } from '../link/messages.ts'
 
 export interface ReportsDeps {
   readonly verbs: Verbs
+  readonly clock: Pick<Clock, 'now'>
 }
 
 /** Reports act as the device itself, with the right to write status only. */
 const callerOf = (device: string): Identity => ({ name: `system:node:${device}`, groups: ['system:nodes', 'system:masters'], node: device })
 
-/** Reported conditions win over stored ones of the same type; others (set by controllers) stay. A transition time survives an unchanged status. */
-export const mergeConditions = (stored: readonly Condition[], reported: readonly Condition[]): Condition[] => {
+/**
+ * Reported conditions win over stored ones of the same type; others (set by controllers) stay. A transition is stamped with our time of
+ * hearing of it: the device's clock may be years off, and controllers reckon with these stamps by ours (CONVENTIONS 7).
+ */
+export const mergeConditions = (stored: readonly Condition[], reported: readonly Condition[], now: string): Condition[] => {
   const before = new Map(stored.map(condition => [condition.type, condition]))
   const merged = reported.map(condition => {
     const old = before.get(condition.type)
-    const sameStatus = old?.status === condition.status && old.lastTransitionTime !== undefined
-    return sameStatus ? { ...condition, lastTransitionTime: old.lastTransitionTime! } : condition
+    return { ...condition, lastTransitionTime: (old?.status === condition.status && old.lastTransitionTime) || now }
   })
   const named = new Set(reported.map(condition => condition.type))
   return [...stored.filter(condition => !named.has(condition.type)), ...merged]
@@ -40,6 +44,7 @@ const writeStatus = async (deps: ReportsDeps, device: string, target: Target, st
   const conditions = mergeConditions(
     (old['conditions'] as Condition[] | undefined) ?? [],
     (reported['conditions'] as Condition[] | undefined) ?? [],
+    timestamp(deps.clock.now()),
   )
   const status = { ...reported, conditions }
   if (deepEqual(status, stored.status)) return

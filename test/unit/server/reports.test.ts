@@ -51,7 +51,9 @@ const createRig = async (): Promise<Rig> => {
     },
     report: (status, rest = {}) => {
       const uid = pod().metadata.uid ?? ''
-      return applyReports({ verbs }, 'n1', [{ key: `pod/${uid}`, value: { namespace: 'default', name: 'web', uid, status, ...rest } }])
+      return applyReports({ verbs, clock }, 'n1', [
+        { key: `pod/${uid}`, value: { namespace: 'default', name: 'web', uid, status, ...rest } },
+      ])
     },
   }
 }
@@ -81,6 +83,16 @@ t.test('a report replaces the status and keeps conditions of others', async t =>
     pod().status?.conditions?.map(condition => condition.type),
     ['PodScheduled', 'Ready'],
   )
+})
+
+t.test('a transition is stamped by the server, whatever year the device thinks it is, and once', async t => {
+  const { pod, report } = await createRig()
+  const ready = (lastTransitionTime: string) => ({ conditions: [{ type: 'Ready', status: 'True', lastTransitionTime }] })
+  await report(ready('2099-01-01T00:00:00Z'))
+  const stamp = pod().status?.conditions?.find(condition => condition.type === 'Ready')?.lastTransitionTime
+  t.not(stamp, '2099-01-01T00:00:00Z')
+  await report({ ...ready('1970-01-01T00:00:00Z'), phase: 'Running' })
+  t.match(pod().status, { phase: 'Running', conditions: [{ type: 'Ready', lastTransitionTime: stamp }] })
 })
 
 t.test('the same report again writes nothing', async t => {
