@@ -38,6 +38,8 @@ export interface SimDevice {
   readonly held: Held | undefined
   /** The process dies; what runs goes on. */
   crashAgent(): void
+  /** Calls back once, soon after the agent has begun a write or asked for a step: the moments at which a crash hurts. */
+  onTender(moment: 'write' | 'act', fn: () => void): void
   /** The power goes: nothing runs until the agent is started. */
   reboot(): void
   startAgent(): void
@@ -119,6 +121,8 @@ interface AgentDeps extends DeviceDeps {
   readonly files: Files
   readonly write: (land: () => void, done: () => void) => void
   readonly bootID: string
+  /** Called after each action was asked for. */
+  readonly acted: () => void
 }
 
 /** Runs one action on the fake device; `answer` is told in a later event. */
@@ -220,6 +224,7 @@ const openAgent = (deps: AgentDeps): Agent => {
       world.trace(`${name} ${action.do}${'uid' in action ? ` ${action.uid}` : ''}`)
       watcher.action(device, action)
       carryOut(deps, action, input => loop.send(input))
+      deps.acted()
     },
     report: ({ key, value }) => tell(link => link.setStatus(key, value)),
     event({ record, note: { type, reason, note } }) {
@@ -265,13 +270,14 @@ export const createSimDevice = (deps: DeviceDeps, name: string): SimDevice => {
   const disk = createSimDisk(world, random.fork('disk'), FLASH)
   const files: Files = { held: undefined, memories: new Map(), folders: new Set() }
   const count = { boots: 1, lives: 0 }
-  const live: { agent: Agent | undefined } = { agent: undefined }
+  const live: { agent: Agent | undefined; tender: (() => void)[] } = { agent: undefined, tender: [] }
 
   const crashAgent = (): void => {
     const { agent } = live
     if (!agent) return
     world.trace(`${name} agent crash`)
     live.agent = undefined
+    live.tender = []
     agent.clock.kill()
     agent.stopWatching()
     disk.crash()
@@ -293,6 +299,10 @@ export const createSimDevice = (deps: DeviceDeps, name: string): SimDevice => {
       return files.held
     },
     crashAgent,
+    onTender(moment, fn) {
+      if (moment === 'write') disk.onWrite(fn)
+      else live.tender.push(fn)
+    },
     reboot() {
       crashAgent()
       world.trace(`${name} reboot`)
@@ -309,6 +319,9 @@ export const createSimDevice = (deps: DeviceDeps, name: string): SimDevice => {
         device,
         clock: clock.process(),
         random: random.fork(`agent/${life}`),
+        acted: () => {
+          for (const fn of live.tender.splice(0)) fn()
+        },
         files,
         write: disk.write,
         bootID: `${name}.${count.boots}`,

@@ -18,12 +18,16 @@ export interface SimDisk {
   /** The power or the process goes: some of what is pending lands, none of it is told. */
   crash(): void
   readonly pending: number
+  /** Calls back once, at the next write, before it has landed. */
+  onWrite(fn: () => void): void
 }
 
 export const createSimDisk = (world: World, random: Random, shape: DiskShape): SimDisk => {
   let pending: { readonly land: () => void; readonly cancel: () => void }[] = []
   let freeAtMs = 0
+  let watching: (() => void)[] = []
   return {
+    onWrite: fn => void watching.push(fn),
     get pending() {
       return pending.length
     },
@@ -36,6 +40,7 @@ export const createSimDisk = (world: World, random: Random, shape: DiskShape): S
         done()
       })
       pending.push({ land, cancel })
+      for (const fn of watching.splice(0)) fn()
     },
     crash() {
       const kept = pending.length === 0 ? 0 : random.int(pending.length + 1)
@@ -46,6 +51,7 @@ export const createSimDisk = (world: World, random: Random, shape: DiskShape): S
         if (index < kept) land()
       }
       pending = []
+      watching = []
       freeAtMs = world.nowMs
     },
   }

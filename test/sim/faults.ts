@@ -50,26 +50,48 @@ export const startFaults = ({ world, server, fleet, profile }: FaultDeps): Fault
   }
   const restart = (device: SimDevice, downMs: number): void => later(downMs, () => device.startAgent())
 
+  /** Now, or in the next write or step: in the same event the code that asked is still running, so a moment later. */
+  const atTenderMoment = (own: Random, device: SimDevice, fn: () => void): void => {
+    const kind = pick(own, ['now', 'write', 'act'] as const)!
+    if (kind === 'now') {
+      fn()
+      return
+    }
+    device.onTender(kind, () => later(own.int(3), fn))
+  }
+
   const happen: { readonly [K in keyof FaultRates]: (own: Random) => void } = {
     cut: own => cut(pick(own, devices()), 'break', between(own, profile.cutMs)),
     halfOpen: own => cut(pick(own, devices()), 'half-open', between(own, profile.cutMs)),
     agentCrash(own) {
       const device = pick(own, devices())
       if (!device?.state) return
-      device.crashAgent()
-      restart(device, between(own, AGENT_DOWN_MS))
+      const downMs = between(own, AGENT_DOWN_MS)
+      atTenderMoment(own, device, () => {
+        device.crashAgent()
+        restart(device, downMs)
+      })
     },
     reboot(own) {
       const device = pick(own, devices())
       if (!device?.state) return
-      device.reboot()
-      restart(device, between(own, DEVICE_DOWN_MS))
+      const downMs = between(own, DEVICE_DOWN_MS)
+      atTenderMoment(own, device, () => {
+        device.reboot()
+        restart(device, downMs)
+      })
     },
     serverCrash(own) {
       if (!server.process) return
-      server.crash()
-      for (const { link } of devices()) link.drop('server')
-      later(between(own, SERVER_DOWN_MS), () => server.start())
+      const downMs = between(own, SERVER_DOWN_MS)
+      const crash = (): void => {
+        server.crash()
+        for (const { link } of devices()) link.drop('server')
+        later(downMs, () => server.start())
+      }
+      // Half of the crashes fall into a commit.
+      if (own.int(2) === 0) crash()
+      else server.onCommit(() => later(own.int(3), crash))
     },
     containerKill(own) {
       const device = pick(own, devices())

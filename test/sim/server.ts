@@ -42,6 +42,8 @@ export interface SimServer {
   /** False: nobody listens, or this is no node. */
   accept(device: string, connection: Connection): boolean
   crash(): void
+  /** Calls back once, when the next commit is on its way to the disk. */
+  onCommit(fn: () => void): void
   start(): void
   /** Called with each new process, to attach checks. */
   onStart(fn: (process: ServerProcess) => void): void
@@ -114,6 +116,7 @@ export const createSimServer = (world: World): SimServer => {
       process.devices.hub.accept(device, connection)
       return true
     },
+    onCommit: disk.onWrite,
     crash() {
       if (!state.process) return
       world.trace('server crash')
