@@ -3,7 +3,7 @@
 import { join } from 'node:path'
 import { ApiException, AppsV1Api, CoreV1Api, KubeConfig, PatchStrategy, setHeaderOptions, type V1Deployment } from '@kubernetes/client-node'
 import t, { type Test } from 'tap'
-import { Client } from './client.ts'
+import { Client, until } from './client.ts'
 import { findKubectl, freePort, type Running, run, startServer, temporaryDir, wipe } from './cluster.ts'
 import { clientNodeCommands } from './kubernetes-client.ts'
 
@@ -29,7 +29,7 @@ const deployment = (over: Record<string, unknown> = {}): Record<string, unknown>
 
 if (!kubectl) t.comment('NO STOCK KUBECTL FOUND ($KUBECTL, PATH): @kubernetes/client-node is the only real client of this run')
 
-t.setTimeout(120_000)
+t.setTimeout(300_000)
 t.teardown(async () => {
   world.client?.close()
   await world.server?.stop()
@@ -64,12 +64,12 @@ t.test('a server without an agent comes up', async () => {
   world.server = await startServer(dir, await freePort(), '--no-agent')
   world.client = await Client.open(kubeconfig)
   await client().ok('POST', DEPLOYMENTS, deployment())
-  // Let the controllers finish with it: it stands still over many reads.
-  for (let still = 0, last = ''; still < 100; ) {
-    const [now = ''] = (await state()).filter(line => line.startsWith('d '))
-    still = now === last ? still + 1 : 0
-    last = now
-  }
+  // The controllers are done with it once it carries its revision and has progressed: from then on it stands still.
+  const isDone = (item: Record<string, unknown> | undefined): boolean =>
+    ['"deployment.kubernetes.io/revision":"1"', '"MinimumReplicasAvailable"', '"NewReplicaSetAvailable"'].every(part =>
+      (JSON.stringify(item) ?? '').includes(part),
+    )
+  await until(client(), DEPLOYMENTS, items => isDone(items.get('d')), 100_000, 'the Deployment is settled')
 })
 
 t.test('unknown fields are refused when strict, named in a warning when not', async t => {
