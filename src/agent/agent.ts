@@ -1,7 +1,8 @@
 // The door of the agent: one device. The shell around the machine: it loads what is remembered, finds what runs, carries out what the
 // machine asks for, and only then looks for a server. Closing it is a process stop: every pod goes on running. DESIGN section 7.
 
-import { readFileSync } from 'node:fs'
+import { chmodSync, mkdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import type { Clock } from '../base/clock.ts'
 import type { Exec } from '../base/exec.ts'
 import type { Files } from '../base/files.ts'
@@ -149,10 +150,19 @@ const adopt = async (deps: AgentDeps, { device, state, memory, exits, rotation, 
   })
 }
 
+/** Volumes hold Secrets with the modes that pods ask for; who may look into them from outside is not for the modes of the data folder to say. */
+const closeFolders = (dir: string): void => {
+  for (const name of ['pods', 'logs']) {
+    mkdirSync(join(dir, name), { recursive: true })
+    chmodSync(join(dir, name), 0o700)
+  }
+}
+
 /** Starts the agent: pods first, the network to the server afterwards. Rejects only when the device's own folder or runtime cannot be used. */
 export const startAgent = async (deps: AgentDeps): Promise<Agent> => {
   const startedWallMs = deps.clock.now()
   const memory = await openMemory({ dir: deps.dir, files: deps.files, log: deps.log })
+  closeFolders(deps.dir)
   const parts = assemble(deps, memory)
   const { state, exits, loop, carrier } = parts
   const { nodeName } = parts.device

@@ -31,7 +31,7 @@ export interface LogRotationDeps {
   readonly bytesMax?: number
 }
 
-const sizeOf = (path: string): number => statSync(path, { throwIfNoEntry: false })?.size ?? 0
+const sizeOf = (path: string): number | undefined => statSync(path, { throwIfNoEntry: false })?.size
 
 const disarm = (entry: Tracked): void => {
   entry.watcher?.close()
@@ -67,14 +67,17 @@ export const createLogRotation = (deps: LogRotationDeps): LogRotation => {
     if (tracked.get(id) !== entry) return
     disarm(entry)
     try {
-      const size = sizeOf(entry.path)
+      const found = sizeOf(entry.path)
+      const size = found ?? 0
       const isBusy = size !== entry.size
       entry.size = size
-      if (size >= (deps.bytesMax ?? LOG_BYTES_MAX)) {
+      const isFull = size >= (deps.bytesMax ?? LOG_BYTES_MAX)
+      if (isFull) {
         rotate(entry.path)
         entry.size = 0
-        deps.runtime.reopenLog(id).catch((error: unknown) => failed(id, error))
       }
+      // Without a file, an agent that was killed between the two steps has left the writer with the one moved away.
+      if (isFull || found === undefined) deps.runtime.reopenLog(id).catch((error: unknown) => failed(id, error))
       if (isBusy) entry.cancel = deps.clock.after(LOG_CHECK_MS, () => check(id, entry))
       else arm(id, entry)
     } catch (error) {

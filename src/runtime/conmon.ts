@@ -8,7 +8,7 @@ import { dirname, join } from 'node:path'
 import type { Clock } from '../base/clock.ts'
 import { messageOf } from '../base/errors.ts'
 import { isObject } from '../base/json.ts'
-import { CREATE_TIMEOUT_MS, ERROR_TEXT_MAX } from './limits.ts'
+import { CREATE_TIMEOUT_MS, ERROR_TEXT_MAX, MONITORED_LOG_BYTES_MAX } from './limits.ts'
 import { commandLine } from './process-table.ts'
 import { readText } from './record.ts'
 
@@ -34,7 +34,7 @@ const monitorArgs = (start: MonitorStart): readonly string[] => [
   ...['--runtime-arg', `--root=${start.runtimeRoot}`, '--runtime-arg', '--cgroup-manager=cgroupfs'],
   ...['-b', start.dir, '--persist-dir', start.dir, '--full-attach', '--exit-dir', start.exitDir],
   ...['-p', pidPath(start.dir), '-P', join(start.dir, 'conmon.pid'), '-l', `k8s-file:${start.logPath}`],
-  ...['--no-sync-log', '--log-level', 'error', ...(start.tty ? ['-t'] : [])],
+  ...['--log-size-max', `${MONITORED_LOG_BYTES_MAX}`, '--no-sync-log', '--log-level', 'error', ...(start.tty ? ['-t'] : [])],
 ]
 
 /** The monitor's answer: a pid, or a negative number with a message. */

@@ -31,6 +31,10 @@ export const ERROR_TEXT_MAX = 2_048
 export const LOG_CHUNK_BYTES = 64 * 1024
 export const LOG_LINE_BYTES_MAX = 16 * 1024
 
+/** Bytes of a log that a monitor writes before it starts the file anew and drops what was in it. Only met when a container writes this much
+ * between two looks of the agent, which rotates far earlier and drops nothing, or while there is no agent. */
+export const MONITORED_LOG_BYTES_MAX = 64 * 1024 * 1024
+
 /** A record on disk larger than this is not ours: it is reported and left alone. */
 export const RECORD_BYTES_MAX = 1024 * 1024
 

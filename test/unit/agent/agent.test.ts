@@ -45,6 +45,8 @@ t.test('pods of a document run, their volumes are on disk, status goes to the li
   t.match(b.values.get('node'), { nodeInfo: { architecture: 'arm64' }, capacity: { cpu: '4', memory: '2097152Ki', pods: '110' } })
   t.equal(statSync(join(b.dir, 'agent.db')).mode & 0o777, 0o600)
   t.equal(statSync(b.dir).mode & 0o777, 0o700)
+  for (const name of ['pods', 'logs'])
+    t.equal(statSync(join(b.dir, name)).mode & 0o777, 0o700, 'Secrets in volumes are for the containers only')
   await b.give(document([pod('a', withVolume)], { configMaps: [{ ...settings, data: { color: 'blue' } }] }))
   await b.until('the new colour', () => readFileSync(join(b.dir, 'pods/uid-a/volumes/etc/color'), 'utf8') === 'blue')
   await b.until('b is gone', () => !existsSync(join(b.dir, 'pods/uid-b')) && !b.values.has('pod/uid-b'))

@@ -200,6 +200,17 @@ t.test('rotation: a full log is moved, the writer opens anew, old files and atte
   t.same(readdirSync(join(dir, 'logs')), [])
 })
 
+t.test('a log moved away by an agent that was killed before the writer heard of it is opened anew by the next one', t => {
+  const reopened: string[] = []
+  const clock = { after: () => () => {} }
+  const rotation = createLogRotation({ clock, log: silentLog, runtime: { reopenLog: async id => void reopened.push(id) } })
+  t.teardown(() => rotation.close())
+  const folder = t.testdir({ '0.log.1': 'still written to' })
+  rotation.track({ id: 'c', logPath: join(folder, '0.log') })
+  t.same(reopened, ['c'])
+  t.end()
+})
+
 t.test('pruning leaves rotated files of kept attempts', async t => {
   const dir = t.testdir()
   mkdirSync(dir, { recursive: true })
