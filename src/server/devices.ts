@@ -50,7 +50,11 @@ const mayTell = (view: LiveView, device: string, { regarding }: DeviceEvent): bo
 
 const eventAction = (device: string, event: DeviceEvent): Extract<Action, { do: 'event' }> => ({
   do: 'event',
-  regarding: { apiVersion: 'v1', ...event.regarding, ...(event.regarding.kind === 'Node' ? { uid: device } : {}) },
+  // About the node itself it speaks in no namespace: it has no business in anybody's.
+  regarding:
+    event.regarding.kind === 'Node'
+      ? { apiVersion: 'v1', kind: 'Node', name: device, uid: device }
+      : { apiVersion: 'v1', ...event.regarding },
   type: event.type,
   reason: event.reason,
   note: event.note,

@@ -41,9 +41,11 @@ export const mergeConditions = (stored: readonly Condition[], reported: readonly
  */
 const writeStatus = async (deps: ReportsDeps, device: string, target: Target, stored: KubeObject, reported: Record<string, unknown>) => {
   const old = isObject(stored.status) ? stored.status : {}
+  const listed = reported['conditions'] ?? []
+  if (!Array.isArray(listed) || !listed.every(isObject)) throw new ApiError('BadRequest', 'status.conditions must be a list of objects')
   const conditions = mergeConditions(
     (old['conditions'] as Condition[] | undefined) ?? [],
-    (reported['conditions'] as Condition[] | undefined) ?? [],
+    listed as unknown as Condition[],
     timestamp(deps.clock.now()),
   )
   const status = { ...reported, conditions }

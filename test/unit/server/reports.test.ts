@@ -114,3 +114,11 @@ t.test('a malformed report is refused by name', async t => {
   const [refusal = ''] = await report({ phase: 7 })
   t.match(refusal, /^pod\//)
 })
+
+t.test('conditions that are none are refused and do not hold up the other reports', async t => {
+  const { pod, report } = await createRig()
+  for (const conditions of ['x', { length: 1e9 }, [null], [1]])
+    t.match(await report({ phase: 'Running', conditions }), [/conditions must be a list/])
+  t.not((pod().status as { phase?: string } | undefined)?.phase, 'Running')
+  t.same(await report({ phase: 'Running' }), [])
+})
