@@ -1,10 +1,11 @@
 // The real executable under test: starts and ends dist/helio by pid, waits for its one line, cleans up what pods left behind.
 
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
+import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process'
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmdirSync, rmSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { linkPrefix, tableName } from '../../src/network/routed.ts'
 
 const root = join(import.meta.dirname, '../..')
 /** The built program; run with the Node that HELIO_TEST_NODE names, or as it is. */
@@ -170,6 +171,17 @@ const killQuietly = (pid: number): void => {
   }
 }
 
+/** What removes the links and the table of the agent of a data folder. */
+const networkOf = (dataDir: string): string[][] => {
+  const links = readdirSync('/sys/class/net').filter(name => name.startsWith(linkPrefix(dataDir)))
+  return [...links.map(name => ['ip', 'link', 'delete', name]), ['nft', 'delete', 'table', 'ip', tableName(dataDir)]]
+}
+
+/** For cleaning up: what is not there needs no removal. */
+const runQuietly = (command: string, args: readonly string[]): void => {
+  spawnSync(command, args, { stdio: 'ignore', env: { ...process.env, PATH: `${process.env['PATH']}:/usr/sbin:/sbin` } })
+}
+
 /** Ends what still runs for a data folder, unmounts below it and removes it, and its cgroups. Only for tests. */
 export const wipe = (dataDir: string, cgroups: readonly string[] = []): void => {
   for (const pid of leftovers(dataDir)) {
@@ -183,5 +195,6 @@ export const wipe = (dataDir: string, cgroups: readonly string[] = []): void => 
     .reverse()
   for (const path of mounts) execFileSync('umount', ['-l', path], { stdio: 'ignore' })
   rmSync(dataDir, { recursive: true, force: true })
+  if (process.getuid?.() === 0) for (const [command, ...args] of networkOf(dataDir)) runQuietly(command!, args)
   for (const path of cgroups) if (existsSync(path)) rmdirSync(path)
 }
