@@ -42,8 +42,17 @@ export const plan = (record: PodRecord, layout: PodLayout | ConfigProblem | unde
   }
   const setup = planSetup(pod, record, layout, world)
   if (setup.action) draft.actions.push(setup.action)
+  tellWhy(record, setup, draft)
   planContainers({ pod, record, world, now, draft, ready: setup.ready })
   return finish(draft, setup.trouble ? { trouble: setup.trouble } : {})
+}
+
+/** Containers that wait for the pod's set-up say what it waits for, where that is known. */
+const tellWhy = (record: PodRecord, setup: Setup, draft: Draft): void => {
+  if (setup.ready) return
+  const message = setup.trouble?.message ?? [...record.retry.values()][0]?.message
+  if (message === undefined) return
+  for (const [name, waiting] of draft.waiting) draft.waiting.set(name, { ...waiting, message })
 }
 
 const finish = (draft: Draft, rest: Omit<Plan, 'actions' | 'waiting' | 'wakeAtMs'>): Plan => ({

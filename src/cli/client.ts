@@ -7,7 +7,7 @@ import * as https from 'node:https'
 import type { Clock } from '../base/clock.ts'
 import { messageOf } from '../base/errors.ts'
 import { isObject } from '../base/json.ts'
-import { Failure, Refused, statusOf } from './failure.ts'
+import { Failure, Refused, statusOf, Unreachable } from './failure.ts'
 import type { Endpoint } from './kubeconfig.ts'
 import { ANSWER_BYTES_MAX, CONNECT_MS_MAX, CONNECTIONS_MAX } from './limits.ts'
 
@@ -18,6 +18,8 @@ export interface RequestOptions {
   readonly body?: unknown
   readonly contentType?: string
   readonly accept?: string
+  /** What to tell people while there is no answer. */
+  readonly waiting?: string
   readonly signal?: AbortSignal
 }
 
@@ -37,6 +39,8 @@ export interface ClientDeps {
   readonly clock: Pick<Clock, 'after'>
   readonly signal: AbortSignal
   readonly userAgent: string
+  /** Called before each request; what it returns is called when the answer begins, or never will. */
+  readonly waiting?: (text: string) => () => void
   /** Called with each Warning header's text. */
   readonly warn: (text: string) => void
 }
@@ -61,26 +65,26 @@ const UNTRUSTED = [
 ]
 
 /** One line for a connection that failed, and what to do about it. */
-export const connectionFailure = (server: string, error: unknown): Failure => {
+export const connectionFailure = (server: string, error: unknown): Unreachable => {
   const code = (error as NodeJS.ErrnoException).code ?? ''
   if (code === 'ECONNREFUSED')
-    return new Failure(`connect to ${server}: connection refused`, {
+    return new Unreachable(`connect to ${server}: connection refused`, {
       cause: error,
       hint: 'is the server running? helio server --data-dir DIR',
     })
   if (code === 'ENOTFOUND' || code === 'EAI_AGAIN')
-    return new Failure(`connect to ${server}: no such host`, { cause: error, hint: 'check the server in the kubeconfig' })
+    return new Unreachable(`connect to ${server}: no such host`, { cause: error, hint: 'check the server in the kubeconfig' })
   if (code === 'ETIMEDOUT' || code === 'EHOSTUNREACH' || code === 'ENETUNREACH')
-    return new Failure(`connect to ${server}: ${code === 'ETIMEDOUT' ? 'no answer' : 'unreachable'}`, {
+    return new Unreachable(`connect to ${server}: ${code === 'ETIMEDOUT' ? 'no answer' : 'unreachable'}`, {
       cause: error,
       hint: 'is it the right address, and is the link up?',
     })
   if (UNTRUSTED.includes(code))
-    return new Failure(`connect to ${server}: its certificate is not signed by the kubeconfig's authority`, {
+    return new Unreachable(`connect to ${server}: its certificate is not signed by the kubeconfig's authority`, {
       cause: error,
       hint: 'is it another server, or one whose data dir was made anew? use the kubeconfig it wrote',
     })
-  return new Failure(`connect to ${server}: ${messageOf(error)}`, { cause: error, hint: TLS_HINTS[code] })
+  return new Unreachable(`connect to ${server}: ${messageOf(error)}`, { cause: error, hint: TLS_HINTS[code] })
 }
 
 const readAll = async (response: IncomingMessage): Promise<string> => {
@@ -128,9 +132,14 @@ export const openClient = (endpoint: Endpoint, deps: ClientDeps): Client => {
       }
       const signal = options.signal ? AbortSignal.any([deps.signal, options.signal]) : deps.signal
       const call = request(`${endpoint.server}${path}${queryText(options.query)}`, { method, headers, agent, signal })
-      const cancel = deps.clock.after(CONNECT_MS_MAX, () => {
+      const answered = deps.waiting?.(options.waiting ?? `waiting for ${endpoint.server}`)
+      const unwatch = deps.clock.after(CONNECT_MS_MAX, () => {
         if (call.socket === null || call.socket.connecting) call.destroy(Object.assign(new Error('no answer'), { code: 'ETIMEDOUT' }))
       })
+      const cancel = (): void => {
+        unwatch()
+        answered?.()
+      }
       call.on('response', response => {
         cancel()
         for (const text of warningTexts(response.headers['warning'])) deps.warn(text)

@@ -5,8 +5,10 @@ import { type IncomingMessage, request } from 'node:http'
 import { dirname, join } from 'node:path'
 import { messageOf } from '../base/errors.ts'
 import { isObject } from '../base/json.ts'
+import type { ContainerStatus } from '../kinds/pod.ts'
 import { Failure } from './failure.ts'
-import { ANSWER_BYTES_MAX } from './limits.ts'
+import { AGENT_MS_MAX, ANSWER_BYTES_MAX } from './limits.ts'
+import { withProgress } from './progress.ts'
 import type { VerbContext } from './verb.ts'
 
 export interface DeviceStatus {
@@ -37,7 +39,12 @@ export interface DevicePod {
   readonly summary: string
   readonly ready: { readonly ready: number; readonly total: number }
   readonly restarts: number
-  readonly status: { readonly podIP?: string; readonly startTime?: string }
+  readonly status: {
+    readonly podIP?: string
+    readonly startTime?: string
+    readonly initContainerStatuses?: readonly ContainerStatus[]
+    readonly containerStatuses?: readonly ContainerStatus[]
+  }
 }
 
 export const socketOf = (context: Pick<VerbContext, 'dataDir'>): string => join(context.dataDir, 'agent.sock')
@@ -59,6 +66,11 @@ const failureOf = (path: string, cause: unknown): Failure => {
     return new Failure(`ask the agent at ${path}: the path is longer than ${SOCKET_PATH_BYTES_MAX} bytes`, {
       cause,
       hint: 'use a data directory with a shorter path',
+    })
+  if (code === 'ETIMEDOUT')
+    return new Failure(`ask the agent at ${path}: no answer within ${AGENT_MS_MAX / 1000} s`, {
+      cause,
+      hint: 'the agent hangs or is stopped: end it and start it again; its pods go on running meanwhile',
     })
   if (code === 'EACCES')
     return new Failure(`ask the agent at ${path}: permission denied`, { cause, hint: 'run as root, or as the user the agent runs as' })
@@ -90,7 +102,7 @@ const refusalOf = (text: string, code: number): Failure => {
 
 /** A 2xx answer of the agent as it arrives. */
 export const askDevice = async (
-  context: Pick<VerbContext, 'dataDir' | 'signal'>,
+  context: Pick<VerbContext, 'dataDir' | 'signal' | 'deps' | 'output'>,
   method: string,
   path: string,
   query: Readonly<Record<string, string | undefined>> = {},
@@ -98,17 +110,35 @@ export const askDevice = async (
   const given = Object.entries(query).filter((pair): pair is [string, string] => pair[1] !== undefined)
   const target = given.length === 0 ? path : `${path}?${new URLSearchParams(given).toString()}`
   const socketPath = socketOf(context)
-  const response = await new Promise<IncomingMessage>((resolve, reject) => {
-    const call = request({ socketPath, method, path: target, signal: context.signal, agent: false }, resolve)
-    call.on('error', error => reject(context.signal.aborted ? context.signal.reason : failureOf(socketPath, error)))
-    call.end()
-  })
+  const { clock } = context.deps
+  const response = await withProgress(
+    context.output,
+    clock,
+    `waiting for the agent at ${socketPath}`,
+    () =>
+      new Promise<IncomingMessage>((resolve, reject) => {
+        const call = request({ socketPath, method, path: target, signal: context.signal, agent: false })
+        const cancel = clock.after(AGENT_MS_MAX, () => call.destroy(Object.assign(new Error('no answer'), { code: 'ETIMEDOUT' })))
+        call.on('response', answer => {
+          cancel()
+          resolve(answer)
+        })
+        call.on('error', error => {
+          cancel()
+          reject(context.signal.aborted ? context.signal.reason : failureOf(socketPath, error))
+        })
+        call.end()
+      }),
+  )
   const code = response.statusCode ?? 0
   if (code >= 200 && code < 300) return response
   throw refusalOf(await textOf(response), code)
 }
 
-export const deviceJson = async (context: Pick<VerbContext, 'dataDir' | 'signal'>, path: string): Promise<Record<string, unknown>> => {
+export const deviceJson = async (
+  context: Pick<VerbContext, 'dataDir' | 'signal' | 'deps' | 'output'>,
+  path: string,
+): Promise<Record<string, unknown>> => {
   const value: unknown = JSON.parse(await textOf(await askDevice(context, 'GET', path)))
   if (!isObject(value)) throw new Failure(`read answer of ${path}: not an object`)
   return value

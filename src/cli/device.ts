@@ -4,6 +4,7 @@ import { translateTimestampSince } from '../kinds/duration.ts'
 import { askDevice, type DevicePod, type DeviceStatus, deviceJson } from './device-client.ts'
 import { alignLines, PROSE } from './elastic-text.ts'
 import { usage } from './failure.ts'
+import { TROUBLES_MAX } from './limits.ts'
 import { jsonText, yamlText } from './object-text.ts'
 import { didYouMean } from './suggest.ts'
 import { plainTable } from './table.ts'
@@ -19,7 +20,7 @@ const print = async (context: VerbContext, value: Record<string, unknown>, lines
 const serverText = ({ server }: DeviceStatus): string => {
   if (!server.joined) return 'never joined'
   if (server.connected) return `${server.url} (connected)`
-  const last = server.lastContactSeconds === null ? 'not since the agent started' : `last contact ${server.lastContactSeconds} s ago`
+  const last = server.lastContactSeconds === null ? 'no contact since the agent started' : `last contact ${server.lastContactSeconds} s ago`
   return `${server.url} (not connected, ${last}${server.lastError === null ? '' : `: ${server.lastError}`})`
 }
 
@@ -59,6 +60,25 @@ const podLines = (context: VerbContext, pods: readonly DevicePod[]): string[] =>
   return plainTable(headers, rows, !flags.on('no-headers'))
 }
 
+/** Why a pod does not run, in one line; undefined when it runs, or when nothing more than the table is known. */
+export const troubleOf = (pod: DevicePod): string | undefined => {
+  const statuses = [...(pod.status.initContainerStatuses ?? []), ...(pod.status.containerStatuses ?? [])]
+  const { name, state, lastState } = statuses.find(each => each.state?.waiting || (each.state?.terminated?.exitCode ?? 0) !== 0) ?? {}
+  const ended = state?.terminated ?? lastState?.terminated
+  if (ended === undefined) return state?.waiting?.message
+  const why = ended.message?.trim().split('\n')[0]
+  return `container ${name} ended with exit code ${ended.exitCode}${ended.reason ? ` (${ended.reason})` : ''}${why ? `: ${why}` : ''}; helio device logs ${pod.name} -n ${pod.namespace}`
+}
+
+const tellTroubles = ({ output }: VerbContext, pods: readonly DevicePod[]): void => {
+  const troubles = pods.flatMap(pod => {
+    const trouble = pod.desired ? troubleOf(pod) : undefined
+    return trouble === undefined ? [] : [`${pod.namespace}/${pod.name}: ${trouble}`]
+  })
+  for (const line of troubles.slice(0, TROUBLES_MAX)) output.note(line)
+  if (troubles.length > TROUBLES_MAX) output.note(`and ${troubles.length - TROUBLES_MAX} pods more in trouble`)
+}
+
 const status = async (context: VerbContext): Promise<void> => {
   const value = await deviceJson(context, '/v1/status')
   await print(context, value, () => statusLines(value as unknown as DeviceStatus, context.deps.clock.now()))
@@ -71,6 +91,12 @@ const pods = async (context: VerbContext): Promise<void> => {
   if (items.length === 0 && !['json', 'yaml'].includes(context.flags.text('output') ?? ''))
     return context.output.note('No pods on this device')
   await print(context, value, () => podLines(context, items))
+  if (['json', 'yaml'].includes(context.flags.text('output') ?? '')) return
+  const namespace = context.flags.text('namespace')
+  tellTroubles(
+    context,
+    items.filter(pod => namespace === undefined || pod.namespace === namespace),
+  )
 }
 
 const logs = async (context: VerbContext, words: readonly string[]): Promise<void> => {

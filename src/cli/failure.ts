@@ -16,16 +16,21 @@ export class Failure extends Error {
   }
 }
 
+/** No answer came: the next request will fare no better, so a command that goes through many objects ends here. */
+export class Unreachable extends Failure {}
+
 /** The server refused: its Status, whole. */
 export class Refused extends Error {
   readonly status: Status
   readonly code: number
+  readonly hint: string | undefined
 
-  constructor(status: Status, code: number) {
+  constructor(status: Status, code: number, hint?: string) {
     super(status.message ?? `the server answered ${code}`)
     this.name = 'Refused'
     this.status = status
     this.code = code
+    this.hint = hint
   }
 }
 

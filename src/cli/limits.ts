@@ -18,6 +18,10 @@ export const PROGRESS_PLAIN_MS = 10_000
 export const APPLY_ATTEMPTS_MAX = 5
 /** How long a connection may take to be made; a server that is there answers at once, one that is not says nothing. */
 export const CONNECT_MS_MAX = 10_000
+/** How long the agent of this machine may take to begin its answer; it answers from memory. */
+export const AGENT_MS_MAX = 10_000
+/** Pods whose trouble is told below the table of `device pods`; the others are counted. */
+export const TROUBLES_MAX = 10
 /** A watch that ended is opened again after this long. */
 export const WATCH_AGAIN_MS = 1000
 /** Containers followed at once by one `logs -f` (kubectl's --max-log-requests); more are refused. */

@@ -3,7 +3,7 @@
 import type { Pod } from '../kinds/pod.ts'
 import { allContainers } from '../kinds/pod-lookup.ts'
 import type { Client, Query } from './client.ts'
-import { Failure, usage } from './failure.ts'
+import { Failure, Refused, usage } from './failure.ts'
 import { LOG_STREAMS_MAX } from './limits.ts'
 import { listPods, podsOf } from './pods-of.ts'
 import type { Resource } from './resources.ts'
@@ -78,7 +78,18 @@ const queryOf = (context: VerbContext): Query => {
 const copy = async (context: VerbContext, client: Client, source: Source, prefixed: boolean): Promise<void> => {
   const { name = '', namespace = '' } = source.pod.metadata
   const path = `/api/v1/namespaces/${encodeURIComponent(namespace)}/pods/${encodeURIComponent(name)}/log`
-  const response = await client.stream('GET', path, { query: { ...queryOf(context), container: source.container }, accept: '*/*' })
+  if (source.pod.spec.nodeName === undefined)
+    throw new Failure(`pod ${name} is on no node yet, so it has no logs`, { hint: `helio describe pod ${name} -n ${namespace} tells why` })
+  const response = await client
+    .stream('GET', path, {
+      query: { ...queryOf(context), container: source.container },
+      accept: '*/*',
+      waiting: `waiting for logs of pod ${name}`,
+    })
+    .catch((error: unknown) => {
+      const waits = error instanceof Refused && / is waiting to start/.test(error.message)
+      throw waits ? new Refused(error.status, error.code, `helio describe pod ${name} -n ${namespace} tells why`) : error
+    })
   try {
     if (!prefixed) for await (const chunk of response as AsyncIterable<Buffer>) await context.output.write(chunk)
     else {

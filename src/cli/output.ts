@@ -46,13 +46,13 @@ export const openOutput = (deps: Pick<CliDeps, 'stdout' | 'stderr' | 'env'>): Ou
     overwrite(text) {
       clear()
       if (text === '') return
-      const width = Math.max(20, (stderr.columns ?? 80) - 1)
+      const width = Math.max(20, (stderr.columns || 80) - 1)
       stderr.write(text.length > width ? `${text.slice(0, width - 1)}…` : text)
       overwritten = true
     },
     paint: (colour, text, to = 'stdout') =>
       colourful(to === 'stdout' ? stdout : stderr, env) ? `\x1b[${CODES[colour]}m${text}\x1b[0m` : text,
     live: stderr.isTTY === true,
-    columns: stdout.columns ?? 80,
+    columns: stdout.columns || 80,
   }
 }

@@ -3,12 +3,13 @@
 import { messageOf } from '../base/errors.ts'
 import type { CliDeps } from './cli.ts'
 import { type Client, openClient } from './client.ts'
-import { Failure, Refused, refusalText, usage } from './failure.ts'
+import { Failure, Refused, refusalText, Unreachable, usage } from './failure.ts'
 import { parseLine } from './flags.ts'
 import { helpText, overviewText } from './help.ts'
 import { VERBS } from './index.ts'
 import { readEndpoint } from './kubeconfig.ts'
 import { type Output, openOutput } from './output.ts'
+import { openProgress } from './progress.ts'
 import { discover, type Resources } from './resources.ts'
 import { didYouMean } from './suggest.ts'
 import { CONNECTION_FLAGS, HELP_FLAG, type Verb, type VerbContext } from './verb.ts'
@@ -17,10 +18,8 @@ const printError = (output: Output, error: unknown): void => {
   if (error instanceof Refused) {
     const text = refusalText(error.status)
     output.note(/^(?:Error from|The |You must)/.test(text) ? text : `error: ${text}`)
-    return
-  }
-  output.note(`${output.paint('red', 'error:', 'stderr')} ${messageOf(error).trim()}`)
-  const hint = error instanceof Failure ? error.hint : undefined
+  } else output.note(`${output.paint('red', 'error:', 'stderr')} ${messageOf(error).trim()}`)
+  const hint = error instanceof Failure || error instanceof Refused ? error.hint : undefined
   if (hint !== undefined && hint !== '') output.note(`${output.paint('dim', 'hint:', 'stderr')} ${hint}`)
 }
 
@@ -68,6 +67,13 @@ const openSession = (deps: CliDeps, output: Output, verb: Verb, argv: readonly s
       clock: deps.clock,
       signal,
       userAgent: `helio/${deps.version.gitVersion}`,
+      waiting(text) {
+        // On a terminal only: elsewhere a slow answer is nothing to write down.
+        if (!output.live) return () => {}
+        const progress = openProgress(output, deps.clock)
+        progress.show(text)
+        return progress.done
+      },
       warn: text => output.note(`${output.paint('yellow', 'Warning:', 'stderr')} ${text}`),
     })
     return live
@@ -88,7 +94,7 @@ const openSession = (deps: CliDeps, output: Output, verb: Verb, argv: readonly s
     },
     namespace: async () => flags.text('namespace') ?? (await client()).namespace,
     complain(error) {
-      if (signal.aborted) throw error
+      if (signal.aborted || error instanceof Unreachable) throw error
       failures++
       printError(output, error)
     },

@@ -21,7 +21,7 @@ export interface VerbContext {
   resources(again?: boolean): Promise<Resources>
   /** -n, or the context's namespace. */
   namespace(): Promise<string>
-  /** Prints an error and goes on: the command will end with code 1. */
+  /** Prints an error and goes on: the command will end with code 1. Rethrows when the server cannot be reached. */
   complain(error: unknown): void
 }
 

@@ -37,12 +37,16 @@ const POD = {
 }
 
 /** An agent's socket that answers as the local API is written down; the requests it got. */
-const listen = async (t: Test): Promise<{ dir: string; asked: string[] }> => {
+const listen = async (t: Test, over: Record<string, unknown> = {}): Promise<{ dir: string; asked: string[] }> => {
   // Not under the test's own folder: a socket's path has 107 bytes at most.
   const dir = mkdtempSync(join(tmpdir(), 'helio-'))
   t.teardown(() => rmSync(dir, { recursive: true }))
   const asked: string[] = []
-  const answers: Record<string, unknown> = { '/v1/status': STATUS, '/v1/pods': { items: [POD, { ...POD, namespace: 'other', name: 'q' }] } }
+  const answers: Record<string, unknown> = {
+    '/v1/status': STATUS,
+    '/v1/pods': { items: [POD, { ...POD, namespace: 'other', name: 'q' }] },
+    ...over,
+  }
   const server: Server = createServer((request, response) => {
     asked.push(`${request.method} ${request.url}`)
     const path = request.url?.split('?')[0] ?? ''
@@ -75,6 +79,34 @@ t.test('pods are a table, of one namespace when asked', async t => {
   )
   t.notMatch((await runHelio(['device', 'pods', '-n', 'web'], dir)).stdout, /other/)
   t.equal(JSON.parse((await runHelio(['device', 'pods', '-o', 'json'], dir)).stdout).items.length, 2)
+})
+
+t.test('below the table stands why pods do not run, a few of them', async t => {
+  const waiting = (name: string, state: object, lastState: object = {}): object => ({
+    ...POD,
+    name,
+    summary: 'Bad',
+    ready: { ready: 0, total: 1 },
+    status: { containerStatuses: [{ name: 'c', state, lastState }] },
+  })
+  const items = [
+    waiting('a', { waiting: { reason: 'ImagePullBackOff', message: 'image "x" is not on this device' } }),
+    waiting(
+      'b',
+      { waiting: { reason: 'CrashLoopBackOff', message: 'back-off 10s' } },
+      { terminated: { exitCode: 3, reason: 'Error', message: 'no modem\nat all' } },
+    ),
+    waiting('c', { terminated: { exitCode: 0, reason: 'Completed' } }),
+    ...Array.from({ length: 12 }, (_, i) => waiting(`m${i}`, { waiting: { reason: 'X', message: 'why' } })),
+  ]
+  const { dir } = await listen(t, { '/v1/pods': { items } })
+  const { stdout, stderr } = await runHelio(['device', 'pods'], dir)
+  t.equal(stdout.split('\n').length, items.length + 2)
+  t.match(stderr, 'web/a: image "x" is not on this device\n')
+  t.match(stderr, 'web/b: container c ended with exit code 3 (Error): no modem; helio device logs b -n web\n')
+  t.notMatch(stderr, 'web/c')
+  t.match(stderr, 'and 4 pods more in trouble\n')
+  t.equal((await runHelio(['device', 'pods', '-o', 'json'], dir)).stderr, '')
 })
 
 t.test('logs pass their options on; the agent’s refusal is printed with its hint', async t => {
