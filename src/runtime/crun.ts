@@ -56,7 +56,10 @@ const openPlace = async (deps: RuntimeDeps): Promise<CrunPlace> => {
   const layout = countSwap(detectCgroupLayout(), cgroupRoot, deps.log)
   const unlimited = ['memory', 'cpu', 'pids'].filter(controller => !layout.controllers.has(controller))
   if (unlimited.length > 0)
-    deps.log.error('limits without effect', { controllers: unlimited.join(' '), hint: 'boot with cgroup_enable=memory, or a kernel that has them' })
+    deps.log.error('limits without effect', {
+      controllers: unlimited.join(' '),
+      hint: 'boot with cgroup_enable=memory, or a kernel that has them',
+    })
   const wrapper = join(deps.dir, 'crun-hybrid')
   const base = {
     ...deps,

@@ -87,7 +87,9 @@ t.test('whole, tail, since, limit and timestamps', async t => {
 
 t.test('pieces of a long line are one line, also for tail; a half-written line is not shown', async t => {
   const f = fixture(
-    t.testdir({ '0.log': line(1) + line(2, 'a', 'P') + line(2, 'b', 'P') + line(2, 'c') + line(3) + '2026-11-22T10:00:04Z stdout F cut' }),
+    t.testdir({
+      '0.log': `${[line(1), line(2, 'a', 'P'), line(2, 'b', 'P'), line(2, 'c'), line(3)].join('')}2026-11-22T10:00:04Z stdout F cut`,
+    }),
   )
   t.equal(await f.read({ tailLines: 2, timestamps: true }), '2026-11-22T10:00:02.5Z abc\n2026-11-22T10:00:03.5Z line 3\n')
   t.equal(await f.read(), 'line 1\nabc\nline 3\n')
