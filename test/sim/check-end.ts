@@ -60,11 +60,9 @@ const checkDeployment = (world: World, process: ServerProcess, deployment: Deplo
   const isComplete =
     isObserved && ['replicas', 'updatedReplicas', 'availableReplicas'].every(at => (status?.[at as 'replicas'] ?? 0) === replicas)
   if (isComplete) return
-  const conditions = status?.conditions ?? []
-  const says = (type: string, value: string): boolean =>
-    conditions.some(one => one.type === type && one.status === value && one.reason !== undefined)
-  const isSaid = spec.paused === true || says('Available', 'False') || says('Progressing', 'False') || says('ReplicaFailure', 'True')
-  if (isObserved && (isSaid || hasWaiting(process, metadata.uid ?? ''))) world.mark('a deployment ended incomplete and said why')
+  // Every pod that has a node runs and is Ready: that is checked apart. What is left are pods without one, and what a user holds back.
+  const why = spec.paused ? 'it is paused' : hasWaiting(process, metadata.uid ?? '') ? 'pods wait for room' : undefined
+  if (isObserved && why !== undefined) world.mark(`a deployment ended incomplete: ${why}`)
   else
     world.fail(
       'a deployment is complete or says why not',

@@ -71,6 +71,8 @@ export const startRolloutChecks = (world: World, server: SimServer, fleet: () =>
   }
   server.onStart(process => {
     last.process = process
+    // What a user asked for may have landed unheard before the crash.
+    guards.clear()
     process.view.subscribe(changes => {
       if (!process.clock.isAlive) return
       for (const { kind, object } of changes) if (kind === 'Deployment') consider(process, object as unknown as Deployment)

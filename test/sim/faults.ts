@@ -5,11 +5,13 @@ import type { Random } from '../../src/base/random.ts'
 import type { SimDevice } from './device.ts'
 import type { Fleet } from './fleet.ts'
 import type { CutKind } from './network.ts'
-import type { FaultRates, Profile } from './profile.ts'
+import { type FaultRates, isGentle, type Profile } from './profile.ts'
 import type { SimServer } from './server.ts'
 import type { World } from './world.ts'
 
 export interface Faults {
+  /** The last minutes in the dark: what changes on devices out of contact is to be told later, in worlds that have such faults. */
+  dusk(): void
   /** From now on nothing goes wrong any more, and everything that did is mended. */
   heal(): void
 }
@@ -35,6 +37,12 @@ export const startFaults = ({ world, server, fleet, profile }: FaultDeps): Fault
   const between = (own: Random, [low, high]: readonly [number, number]): number => low + own.int(Math.max(1, high - low))
   const devices = (): SimDevice[] => [...fleet.devices.values()]
   const pick = <T>(own: Random, from: readonly T[]): T | undefined => (from.length === 0 ? undefined : from[own.int(from.length)])
+  const isBusy = ({ runtime }: SimDevice): boolean => runtime.inspect().containers.some(one => one.state === 'running')
+  /** Mostly one that runs something: the scheduler leaves many devices empty. */
+  const someDevice = (own: Random): SimDevice | undefined => {
+    const busy = own.int(4) === 0 ? [] : devices().filter(isBusy)
+    return pick(own, busy.length > 0 ? busy : devices())
+  }
   const later = (delayMs: number, fn: () => void): void =>
     void world.after(delayMs, () => {
       if (!state.isOver) fn()
@@ -61,10 +69,10 @@ export const startFaults = ({ world, server, fleet, profile }: FaultDeps): Fault
   }
 
   const happen: { readonly [K in keyof FaultRates]: (own: Random) => void } = {
-    cut: own => cut(pick(own, devices()), 'break', between(own, profile.cutMs)),
-    halfOpen: own => cut(pick(own, devices()), 'half-open', between(own, profile.cutMs)),
+    cut: own => cut(someDevice(own), 'break', between(own, profile.cutMs)),
+    halfOpen: own => cut(someDevice(own), 'half-open', between(own, profile.cutMs)),
     agentCrash(own) {
-      const device = pick(own, devices())
+      const device = someDevice(own)
       if (!device?.state) return
       const downMs = between(own, AGENT_DOWN_MS)
       atTenderMoment(own, device, () => {
@@ -73,7 +81,7 @@ export const startFaults = ({ world, server, fleet, profile }: FaultDeps): Fault
       })
     },
     reboot(own) {
-      const device = pick(own, devices())
+      const device = someDevice(own)
       if (!device?.state) return
       const downMs = between(own, DEVICE_DOWN_MS)
       atTenderMoment(own, device, () => {
@@ -94,7 +102,7 @@ export const startFaults = ({ world, server, fleet, profile }: FaultDeps): Fault
       else server.onCommit(() => later(own.int(3), crash))
     },
     containerKill(own) {
-      const device = pick(own, devices())
+      const device = someDevice(own)
       const container = pick(own, device?.runtime.inspect().containers.filter(one => one.state === 'running') ?? [])
       if (container) device?.runtime.kill(container.id, { oomKilled: own.int(3) === 0 })
     },
@@ -111,7 +119,7 @@ export const startFaults = ({ world, server, fleet, profile }: FaultDeps): Fault
       for (const [index, device] of shuffled(own, chosen).entries()) later(after + index * stepMs, () => device.link.heal())
     },
     clockStep(own) {
-      pick(own, devices())?.clock.step(own.int(2 * CLOCK_STEP_MS) - CLOCK_STEP_MS)
+      someDevice(own)?.clock.step(own.int(2 * CLOCK_STEP_MS) - CLOCK_STEP_MS)
     },
   }
   const kinds = Object.keys(happen) as (keyof FaultRates)[]
@@ -127,6 +135,15 @@ export const startFaults = ({ world, server, fleet, profile }: FaultDeps): Fault
   }
   minute(0)
   return {
+    dusk() {
+      const own = random.fork('dusk')
+      if (profile.faults.cut + profile.faults.massCut === 0) return
+      for (const device of devices()) {
+        if (own.int(3) === 0 || !isBusy(device)) continue
+        device.link.cut('break')
+        if (!isGentle(profile)) for (const { id } of device.runtime.inspect().containers) device.runtime.kill(id)
+      }
+    },
     heal() {
       state.isOver = true
       world.trace('all faults heal')

@@ -36,6 +36,8 @@ interface End extends Connection {
   isLive: boolean
   /** What arrived while the link was half-open. */
   held: (() => void)[]
+  /** A box on the way has forgotten the connection: nothing arrives any more, and nobody says so. */
+  isForgotten: boolean
 }
 
 /** How often latency may grow by a step: exponential by coin flips, no floating functions that differ by engine. */
@@ -65,7 +67,7 @@ export const createSimLink = (world: World, name: string, shape: LinkShape): Sim
       line.freeAtMs = Math.max(world.nowMs, line.freeAtMs) + (sizeBytes / shape.bytesPerSecond) * 1000
       line.lastArrivalMs = Math.max(line.lastArrivalMs, line.freeAtMs + latency())
       world.after(line.lastArrivalMs - world.nowMs, () => {
-        if (!peer().isLive) return
+        if (!peer().isLive || peer().isForgotten) return
         if (state.cut === undefined && peer().held.length === 0) fn()
         else peer().held.push(fn)
       })
@@ -75,6 +77,7 @@ export const createSimLink = (world: World, name: string, shape: LinkShape): Sim
       queuedBytes: 0,
       isLive: true,
       held: [],
+      isForgotten: false,
       onFrame: () => {},
       onClose: () => {},
       send(frame) {
@@ -141,11 +144,14 @@ export const createSimLink = (world: World, name: string, shape: LinkShape): Sim
       if (state.cut === undefined) return
       state.cut = undefined
       world.trace(`network ${name} healed`)
-      // What was held back arrives late, as TCP would send it again; or a box on the way has forgotten the connection and resets it.
-      const isLate = random.int(2) === 0
+      // What was held back arrives late, as TCP would send it again; or a box on the way has forgotten the connection and resets it, or
+      // drops it without a word.
+      const fate = (['late', 'reset', 'forgotten'] as const)[random.int(3)]
       for (const one of state.ends.filter(each => each.isLive)) {
-        if (!isLate) end(one, 'connection reset')
+        if (fate === 'reset') end(one, 'connection reset')
+        else if (fate === 'forgotten') one.isForgotten = true
         else if (one.held.length > 0) world.mark('frames arrived late over a half-open connection')
+        if (one.isForgotten) one.held = []
         for (let fn = one.held.shift(); fn && one.isLive; fn = one.held.shift()) fn()
       }
     },
@@ -155,6 +161,7 @@ export const createSimLink = (world: World, name: string, shape: LinkShape): Sim
       state.ends = others
       for (const one of others) {
         world.after(latency(), () => {
+          if (one.isForgotten) return
           if (state.cut === undefined) end(one, 'the other side is gone')
           else one.held.push(() => end(one, 'the other side is gone'))
         })

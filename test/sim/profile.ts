@@ -80,6 +80,13 @@ const NAMED: Readonly<Record<string, (nodes: number) => Omit<Profile, 'name' | '
     runtime: ROUGH_RUNTIME,
     faults: { ...NONE, agentCrash: nodes / 20, reboot: nodes / 20, serverCrash: 0.5, containerKill: nodes / 10 },
   }),
+  // A mast on a hill: containers that crash, behind a link that comes and goes.
+  hill: nodes => ({
+    ...base,
+    cutMs: [2000, 120_000],
+    runtime: ROUGH_RUNTIME,
+    faults: { ...NONE, cut: nodes / 5, halfOpen: nodes / 12, agentCrash: nodes / 20, containerKill: nodes / 4 },
+  }),
   'server-crash': () => ({ ...base, usersPerMinute: 20, faults: { ...NONE, serverCrash: 2 } }),
   swizzle: () => ({ ...base, cutMs: [5000, 90_000], faults: { ...NONE, swizzle: 1 } }),
 }

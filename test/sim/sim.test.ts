@@ -1,6 +1,6 @@
 // The simulated world as a test: the same seed gives the same trace, every seed that once mattered passes, and two hundred nodes do too.
 
-import { readFileSync } from 'node:fs'
+import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { type SimulateOptions, type SimulateResult, simulate } from './simulate.ts'
@@ -34,6 +34,16 @@ for (const { reason, ...options } of seeds) {
     t.equal(second.events, first.events)
   })
 }
+
+t.test('the world has no time and no chance of its own', async t => {
+  const banned = /\b(Date\.now|Math\.random|performance\.now|randomUUID|set(Timeout|Interval))\(/
+  const files = readdirSync(import.meta.dirname).filter(file => file.endsWith('.ts'))
+  t.ok(files.length > 10)
+  t.same(
+    files.filter(file => banned.test(readFileSync(join(import.meta.dirname, file), 'utf8'))),
+    [],
+  )
+})
 
 t.test('another seed gives another trace', async t => {
   const options = { nodes: 3, minutes: 1, profile: 'calm' }

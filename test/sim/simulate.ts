@@ -49,6 +49,8 @@ const SETUP_MS = 30_000
  */
 const SETTLE_MS = 24 * MINUTE_MS
 const QUIET_MS = 3 * MINUTE_MS
+/** How long before the end of the faults some devices lose contact for good. */
+const DUSK_MS = MINUTE_MS
 
 /** Kinds of faults and checks are the same in every world; which happen is the profile's. */
 const setUp = (world: World, server: SimServer, fleet: Fleet, nodes: number): void => {
@@ -86,12 +88,19 @@ export const simulate = async (options: SimulateOptions): Promise<SimulateResult
   server.start()
   setUp(world, server, fleet, nodes)
   await world.run(SETUP_MS)
+  // A world in which nothing runs breaks nothing: it has to come to life first.
+  const isAlive = [...fleet.devices.values()].some(device => device.runtime.inspect().containers.some(one => one.state === 'running'))
+  if (!isAlive) world.fail('the world is set up', 'no container runs')
   const users = startWorkload({ world, server, fleet, profile })
   late.asked = users.asked
   const faults = startFaults({ world, server, fleet, profile })
+  await run(world, SETUP_MS + minutes * MINUTE_MS - DUSK_MS)
+  world.after(0, () => faults.dusk())
   await run(world, SETUP_MS + minutes * MINUTE_MS)
-  users.stop()
-  faults.heal()
+  world.after(0, () => {
+    users.stop()
+    faults.heal()
+  })
   await run(world, world.nowMs + SETTLE_MS)
   const { process } = server
   if (!world.failure && process) {
