@@ -122,8 +122,11 @@ const follow = async (
         if (await wasRotated(file, current)) {
           const next = await openIfThere(file)
           if (next) {
+            // What was written between the read above and the rotation is still in the old file.
+            const rest = await readOn(current, at, take)
             await current.close()
             ;[current, at] = [next, 0]
+            if (!rest.more) return
             continue
           }
         }
