@@ -13,7 +13,7 @@ import { EARLY_EVENTS_MAX, JOIN_BACKOFF } from './limits.ts'
 import type { AgentMemory, DeviceIdentity } from './memory.ts'
 
 /** What the agent gives to the link; the rest (dialer, keys) is wired outside, from the identity. */
-export type LinkHooks = Pick<DeviceLinkDeps, 'memory' | 'onDocument' | 'onStream' | 'onContact' | 'onServerTime'>
+export type LinkHooks = Pick<DeviceLinkDeps, 'memory' | 'onDocument' | 'onStream' | 'onContact' | 'onRefused' | 'onServerTime'>
 
 export interface ContactDeps {
   readonly clock: Clock
@@ -105,19 +105,44 @@ const joinAtLast = async (
   return undefined
 }
 
+/** The node of this device was deleted: who started the agent with a token wants it back, once a start and before any contact. */
+const joinAgain = async (deps: ContactDeps, { server }: DeviceIdentity, signal: AbortSignal): Promise<DeviceIdentity | undefined> => {
+  const token = deps.join?.token
+  if (token === undefined) return undefined
+  const identity = await joinOnce(deps, server, token, signal)
+  deps.log.info('joined again', { node: identity.nodeName, server })
+  return identity
+}
+
 export const openContact = (deps: ContactDeps): Contact => {
   const { log, memory, hooks } = deps
   const stop = new AbortController()
   const values = new Map<string, unknown>()
   const events: Omit<DeviceEvent, 'cursor'>[] = []
-  const state: { link: DeviceLink | undefined; lastError: string | undefined } = { link: undefined, lastError: undefined }
+  const state: { link: DeviceLink | undefined; lastError: string | undefined; rejoining: Promise<void> | undefined } = {
+    link: undefined,
+    lastError: undefined,
+    rejoining: undefined,
+  }
 
   const openLink = (identity: DeviceIdentity): void => {
     if (stop.signal.aborted) return
-    const link = deps.openLink(identity, hooks)
+    const link = deps.openLink(identity, { ...hooks, onRefused: () => refused(identity) })
     state.link = link
     for (const [key, value] of values) link.setStatus(key, value)
     for (const event of events.splice(0)) link.addEvent(event)
+  }
+  const refused = (identity: DeviceIdentity): void => {
+    const { link } = state
+    if (state.rejoining !== undefined || link === undefined || link.lastContactMs !== undefined) return
+    state.rejoining = joinAgain(deps, identity, stop.signal).then(
+      async next => {
+        if (next === undefined) return
+        await link.close()
+        openLink(next)
+      },
+      (error: unknown) => (stop.signal.aborted ? undefined : failed('join failed', error)),
+    )
   }
   const failed = (message: string, error: unknown): void => {
     state.lastError = messageOf(error)
@@ -155,6 +180,7 @@ export const openContact = (deps: ContactDeps): Contact => {
     async close() {
       stop.abort()
       await running
+      await state.rejoining
       await state.link?.close()
     },
   }

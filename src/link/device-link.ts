@@ -1,6 +1,6 @@
 // The device's side of the link with real sockets and a real disk: carries out what the machine in session-device.ts decides, no more.
 
-import { messageOf } from '../base/errors.ts'
+import { isReason, messageOf } from '../base/errors.ts'
 import { uuid } from '../base/random.ts'
 import { PROFILES } from './limits.ts'
 import type { Connection, DeviceLink, DeviceLinkDeps } from './link.ts'
@@ -123,7 +123,7 @@ export const openDeviceLink = (deps: DeviceLinkDeps): DeviceLink => {
 }
 
 /** One attempt: settles when the connection is open and wired, or has failed. A connection that comes after the machine gave up is closed. */
-const dial = async (deps: Pick<DeviceLinkDeps, 'dialer'>, live: Live, put: (input: DeviceInput) => void): Promise<void> => {
+const dial = async (deps: Pick<DeviceLinkDeps, 'dialer' | 'onRefused'>, live: Live, put: (input: DeviceInput) => void): Promise<void> => {
   const { conn, abort } = live
   try {
     const connection = await deps.dialer.dial(abort.signal)
@@ -136,6 +136,7 @@ const dial = async (deps: Pick<DeviceLinkDeps, 'dialer'>, live: Live, put: (inpu
     connection.onClose = reason => put({ in: 'closed', conn, reason })
     put({ in: 'opened', conn })
   } catch (error) {
+    if (isReason(error, 'Forbidden')) deps.onRefused?.()
     put({ in: 'dialFailed', conn, reason: messageOf(error) })
   }
 }

@@ -62,6 +62,8 @@ export interface DeviceLinkDeps {
   readonly onDocument: (document: Document, head: Head) => void
   readonly onStream: (request: StreamRequest, stream: LinkStream) => void
   readonly onContact?: (connected: boolean) => void
+  /** A dial was answered with Forbidden: the server has no node for this device's key. Dialling goes on. */
+  readonly onRefused?: () => void
   /** Signed server time, for the clock's floor. */
   readonly onServerTime?: (timestamp: string) => void
   /** What the link may cost; `lan` when absent. */

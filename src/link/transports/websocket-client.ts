@@ -6,6 +6,7 @@ import { X509Certificate } from 'node:crypto'
 import { isIP } from 'node:net'
 import { type ConnectionOptions, connect, type TLSSocket } from 'node:tls'
 import { WebSocket } from 'ws'
+import { ApiError } from '../../base/errors.ts'
 import type { Dialer } from '../link.ts'
 import { LINK_PATH, LINK_SUBPROTOCOL, SOCKET_OPTIONS, webSocketConnection } from './websocket.ts'
 
@@ -28,6 +29,15 @@ const distrust = (raw: Uint8Array | undefined, ca: string): string | undefined =
   if (!authority.ca || !certificate.checkIssued(authority) || !certificate.verify(authority.publicKey))
     return 'its certificate is not signed by the pinned authority'
   return certificate.ca || !certificate.keyUsage?.includes(SERVER_AUTH) ? 'its certificate is not one of a server' : undefined
+}
+
+const failureOf = (host: string, cause: Error & { readonly code?: string }): Error => {
+  // The answer to an upgrade by a key the server has no node for.
+  if (/\b403$/.test(cause.message))
+    return new ApiError('Forbidden', `dial ${host}: the server has no node for this device (was it deleted?); --token joins it again`, {
+      cause,
+    })
+  return new Error(`dial ${host}: ${cause.code === 'ECONNREFUSED' ? 'connection refused' : cause.message}`, { cause })
 }
 
 /** Dials `wss://<server>/link/v1`. Sessions are resumed where the server allows: half the bytes of a full handshake. */
@@ -83,7 +93,7 @@ export const webSocketDialer = (options: WebSocketDialerOptions): Dialer => {
         const fail = (error: Error): void => {
           kept.session = undefined
           signal.removeEventListener('abort', giveUp)
-          reject(new Error(`dial ${url.host}: ${signal.aborted ? 'given up' : error.message}`, { cause: error }))
+          reject(failureOf(url.host, signal.aborted ? new Error('given up') : error))
         }
         signal.addEventListener('abort', giveUp, { once: true })
         socket.once('error', fail)

@@ -2,6 +2,7 @@
 
 import { createServer } from 'node:https'
 import t from 'tap'
+import type { AgentDeps } from '../../../src/agent/agent.ts'
 import { openMemory } from '../../../src/agent/memory.ts'
 import { silentLog } from '../../../src/base/log.ts'
 import { systemClock } from '../../../src/host/clock.ts'
@@ -85,6 +86,38 @@ t.test('a token of another server means joining that one', async t => {
   await b.until('the link', () => b.links === 2)
   t.equal(servers[1].seen.length, 1)
   await other.close()
+})
+
+t.test('a device whose node was deleted joins again with the key it had, when started with a token', async t => {
+  const authority = makeAuthority()
+  const server = await serve(t, authority)
+  const b = openBench(t.teardown)
+  const join = { server: server.url, token: tokenOf(authority) }
+  const first = await b.start({ join })
+  await b.until('the link', () => b.links === 1)
+  await first.close()
+  const refusals: (() => void)[] = []
+  const openLink: AgentDeps['openLink'] = (_identity, { onRefused }) => {
+    if (onRefused) refusals.push(onRefused)
+    return {
+      ...{ connected: false, lastContactMs: undefined, lastError: 'refused', conflict: undefined },
+      ...{ setStatus: () => undefined, addEvent: () => undefined, sync: () => undefined, resume: () => undefined },
+      close: () => Promise.resolve(),
+    }
+  }
+  const silent = await b.start({ openLink })
+  await b.until('a link without a token', () => refusals.length === 1)
+  refusals[0]?.()
+  await silent.close()
+  t.equal(server.seen.length, 1, 'without a token nothing is asked')
+  const again = await b.start({ join, openLink })
+  await b.until('a link with a token', () => refusals.length === 2)
+  refusals[1]?.()
+  await b.until('a link of the new identity', () => refusals.length === 3)
+  refusals[2]?.()
+  await again.close()
+  t.equal(server.seen.length, 2, 'once a start')
+  t.equal(server.seen[0], server.seen[1])
 })
 
 t.test('closing in the middle of joining is quick', async t => {
