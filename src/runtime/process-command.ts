@@ -19,6 +19,8 @@ export interface ProcessFacts {
   /** Only one that knows --userspec and --groups. */
   readonly chroot?: string
   readonly nsenter?: string
+  /** Without root: this user may make user namespaces, in which an image can be mounted and entered as its own root. */
+  readonly userNamespaces: boolean
   /** Limits can be set in control groups. */
   readonly cgroups: boolean
 }
@@ -69,19 +71,22 @@ const ENTER = 'cd "$1" && shift && exec "$@"'
 /** chroot itself, and the change of user behind it, need these. */
 const CHROOT_NEEDS = ['SYS_CHROOT', 'SETUID', 'SETGID']
 
-export const usesImage = (spec: ContainerSpec, facts: ProcessFacts): boolean => facts.root && spec.layers.length > 0
+export const usesImage = (spec: ContainerSpec, facts: ProcessFacts): boolean =>
+  (facts.root || facts.userNamespaces) && spec.layers.length > 0
 
 /** The first promise of security that cannot be kept here; undefined when all can. */
 export const refusal = (spec: ContainerSpec, facts: ProcessFacts): string | undefined => {
   const image = usesImage(spec, facts)
   if (image && (!facts.chroot || !facts.unshare || !facts.mount)) return 'an image needs chroot (coreutils), unshare and mount'
-  if (spec.readOnlyRootfs && !image) return 'a read-only root file system needs root and an image'
-  if (!facts.root && spec.uid !== 0 && spec.uid !== facts.uid) return `running as user ${spec.uid} needs root`
+  if (spec.readOnlyRootfs && !image) return 'a read-only root file system needs an image, and root or user namespaces'
+  if (!facts.root && spec.uid !== 0 && (image || spec.uid !== facts.uid)) return `running as user ${spec.uid} needs root`
   if (facts.root && !image && (spec.uid !== 0 || spec.gid !== 0) && !facts.setpriv)
     return `running as user ${spec.uid} needs setpriv (util-linux)`
   if (spec.privileged) return undefined
   if (!spec.allowPrivilegeEscalation && !facts.setpriv) return 'forbidding privilege escalation needs setpriv (util-linux)'
   if (facts.root && !facts.setpriv) return 'dropping capabilities needs setpriv (util-linux)'
+  // In a namespace of its own, root is nobody outside.
+  if (!facts.root) return undefined
   const tooMany = CHROOT_NEEDS.filter(name => !spec.capabilities.includes(name))
   if (image && tooMany.length > 0 && (spec.uid === 0 || spec.allowPrivilegeEscalation))
     return `capabilities ${tooMany.join(', ')} cannot be taken from root in an image: set runAsUser, and allowPrivilegeEscalation to false`
@@ -97,7 +102,7 @@ export const losses = (spec: ContainerSpec, facts: ProcessFacts): readonly strin
     ...(spec.seccomp === 'RuntimeDefault' && !spec.privileged ? ['seccomp profile'] : []),
     ...(spec.tty ? ['terminal'] : []),
     ...(limited && !facts.cgroups ? ['resource limits'] : []),
-    ...(!image && spec.layers.length > 0 ? ['image'] : []),
+    ...(!image && spec.layers.length > 0 ? ['image: its program is looked for on this machine (needs root or user namespaces)'] : []),
     ...(!image && spec.mounts.some(mount => mount.source !== mount.destination) ? ['mounts'] : []),
   ]
 }
@@ -118,8 +123,10 @@ const restrict = (spec: ContainerSpec, facts: ProcessFacts, image: boolean): rea
 
 const enter = (spec: ContainerSpec, facts: ProcessFacts, rootfs: string): readonly string[] => [
   facts.chroot ?? 'chroot',
-  `--userspec=+${spec.uid}:+${spec.gid}`,
-  `--groups=${[spec.gid, ...spec.supplementalGroups].map(group => `+${group}`).join(',')}`,
+  // A user namespace has one user, root, and no other groups.
+  ...(facts.root
+    ? [`--userspec=+${spec.uid}:+${spec.gid}`, `--groups=${[spec.gid, ...spec.supplementalGroups].map(group => `+${group}`).join(',')}`]
+    : []),
   rootfs,
   ...(spec.cwd === '' || spec.cwd === '/' ? [] : ['/bin/sh', '-c', ENTER, 'sh', spec.cwd]),
 ]
@@ -164,7 +171,18 @@ export const superviseWords = (spec: ContainerSpec, facts: ProcessFacts, plan: P
     plan.rootfs === undefined
       ? []
       : [
-          ...[facts.unshare ?? 'unshare', '--mount', '--propagation', 'private', facts.sh, '-c', ASSEMBLE, 'sh', facts.mount ?? 'mount'],
+          ...[
+            facts.unshare ?? 'unshare',
+            ...(facts.root ? [] : ['--user', '--map-root-user']),
+            '--mount',
+            '--propagation',
+            'private',
+            facts.sh,
+            '-c',
+            ASSEMBLE,
+            'sh',
+            facts.mount ?? 'mount',
+          ],
           ...[plan.rootfs, access, `${plan.mounts.length}`, ...plan.mounts.flatMap(mountWords)],
         ]
   return [

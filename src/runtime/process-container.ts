@@ -58,9 +58,11 @@ const copyLayers = async (rootfs: string, layers: readonly string[]): Promise<vo
 const makeRoot = async (place: ProcessPlace, dir: string, spec: ContainerSpec): Promise<readonly ResolvedMount[]> => {
   const rootfs = join(dir, 'rootfs')
   try {
+    if (!place.facts.root) throw new Error('only root can')
     await mountOverlay(place.exec, dir, spec.layers)
   } catch (error) {
-    place.log.info('image is copied because it cannot be mounted', { error: messageOf(error) })
+    if (place.facts.root) place.log.info('image is copied because it cannot be mounted', { error: messageOf(error) })
+    await mkdir(rootfs, { recursive: true })
     await copyLayers(rootfs, spec.layers)
   }
   const folders = [...['proc', 'dev', 'sys'].map(name => join(rootfs, name)), await resolveInRoot(rootfs, spec.cwd)]
@@ -98,7 +100,9 @@ const requireProgram = async (spec: ContainerSpec, rootfs: string | undefined): 
   const [command = ''] = spec.args
   const path = environment(spec.env)['PATH'] ?? '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
   if (!(await hasProgram(rootfs ?? '/', command, spec.cwd || '/', path)))
-    throw new Error(`start container: ${JSON.stringify(command)}: no such program`)
+    throw new Error(
+      `start container: ${JSON.stringify(command)}: no such program${rootfs === undefined && spec.layers.length > 0 ? ' on this machine: the image is used only with root or user namespaces' : ''}`,
+    )
   if (rootfs !== undefined && spec.cwd !== '' && spec.cwd !== '/' && !(await hasProgram(rootfs, '/bin/sh', '/', '')))
     throw new Error(`start container: process runtime: the image needs /bin/sh to start in ${spec.cwd}`)
 }

@@ -42,6 +42,13 @@ import { type ContainerHooks, createTracking, type Tracking } from './tracking.t
 
 const sandboxesDir = (place: ProcessPlace): string => join(place.dir, 'sandboxes')
 
+/** Whether this user may make a user namespace and mount in it; many kernels and distributions forbid it. */
+const mayMakeUserNamespaces = async (exec: Exec): Promise<boolean> => {
+  const [unshare, mount, chroot] = ['unshare', 'mount', 'chroot'].map(program => exec.find(program))
+  if (unshare === undefined || mount === undefined || chroot === undefined) return false
+  return (await exec.run(unshare, ['--user', '--map-root-user', '--mount', mount, '--rbind', '/proc', '/proc'])).code === 0
+}
+
 const detectProcessFacts = async (exec: Exec, layout: CgroupLayout): Promise<ProcessFacts> => {
   const need = (program: string): string => {
     const path = exec.find(program)
@@ -54,10 +61,18 @@ const detectProcessFacts = async (exec: Exec, layout: CgroupLayout): Promise<Pro
   }
   const root = process.getuid?.() === 0
   const chroot = exec.find('chroot')
+  const userNamespaces = !root && (await mayMakeUserNamespaces(exec))
   const capable = root && chroot !== undefined && (await exec.run(chroot, ['--help'])).stdout.includes('--userspec')
   return {
     ...{ root, uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0, sh: need('sh'), mv: need('mv'), setsid: need('setsid') },
-    ...{ ...have('setpriv'), ...have('unshare'), ...have('mount'), ...have('nsenter'), ...(capable ? have('chroot') : {}) },
+    ...{
+      ...have('setpriv'),
+      ...have('unshare'),
+      ...have('mount'),
+      ...have('nsenter'),
+      ...(capable || userNamespaces ? have('chroot') : {}),
+    },
+    userNamespaces,
     cgroups: root && layout.version !== 'none',
   }
 }
@@ -129,7 +144,8 @@ const execBeside = (
   const { spec } = record
   const rootfs = rootfsOf(place, spec, record.id)
   if (rootfs !== undefined && place.facts.nsenter === undefined) throw new Error('exec: nsenter (util-linux) is needed to join the image')
-  const nsenter = rootfs === undefined ? [] : [place.facts.nsenter ?? 'nsenter', '--mount', '--target', `${record.pid}`, '--']
+  const join = place.facts.root ? ['--mount'] : ['--user', '--preserve-credentials', '--mount']
+  const nsenter = rootfs === undefined ? [] : [place.facts.nsenter ?? 'nsenter', ...join, '--target', `${record.pid}`, '--']
   const words = [...nsenter, ...innerWords(spec, place.facts, rootfs, command)]
   const script = place.exec.find('script')
   if (options.tty && script === undefined) throw new Error('exec: a terminal needs the program script (util-linux)')

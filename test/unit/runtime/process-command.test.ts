@@ -11,7 +11,7 @@ const tools = {
   mount: '/s/mount',
   chroot: '/s/chroot',
 }
-const asRoot: ProcessFacts = { root: true, uid: 0, gid: 0, ...tools, cgroups: true }
+const asRoot: ProcessFacts = { root: true, uid: 0, gid: 0, ...tools, userNamespaces: false, cgroups: true }
 const asUser: ProcessFacts = { ...asRoot, root: false, uid: 1000, gid: 1000, cgroups: false }
 const CHROOT = ['SYS_CHROOT', 'SETUID', 'SETGID']
 const spec = (change: Partial<ContainerSpec> = {}): ContainerSpec => ({
@@ -42,7 +42,7 @@ const plan = { exitFile: '/e', pidFile: '/p', stdout: '/o', stderr: '/x', groups
 
 t.test('broken promises of security are refused, each with its way out', async t => {
   t.equal(refusal(spec(), asRoot), undefined)
-  t.match(refusal(spec({ readOnlyRootfs: true }), asUser), /needs root and an image/)
+  t.match(refusal(spec({ readOnlyRootfs: true }), asUser), /needs an image, and root or user namespaces/)
   t.match(refusal(spec({ uid: 7 }), asUser), /user 7 needs root/)
   t.equal(refusal(spec({ uid: 1000 }), asUser), undefined)
   const { setpriv: _, ...bare } = asRoot
@@ -51,12 +51,23 @@ t.test('broken promises of security are refused, each with its way out', async t
   t.equal(refusal(spec({ capabilities: [], uid: 5, allowPrivilegeEscalation: false }), asRoot), undefined)
 })
 
+t.test('a user who may make user namespaces keeps the image, as its own root and nobody else', async t => {
+  const inNamespace: ProcessFacts = { ...asUser, userNamespaces: true }
+  t.equal(refusal(spec({ capabilities: [], readOnlyRootfs: true }), inNamespace), undefined)
+  t.match(refusal(spec({ uid: 1000 }), inNamespace), /user 1000 needs root/)
+  t.same(losses(spec(), inNamespace), [])
+  const words = superviseWords(spec({ allowPrivilegeEscalation: false }), inNamespace, { ...plan, rootfs: '/r' })
+  t.ok(words.join(' ').includes('/s/unshare --user --map-root-user --mount'))
+  t.same(words.slice(-4), ['/s/chroot', '/r', 'run', '$(x)'])
+  t.ok(words.includes('--no-new-privs'))
+})
+
 t.test('other losses are said', async t => {
   t.same(losses(spec({ seccomp: 'RuntimeDefault', tty: true, resources: { memoryBytes: 1 } }), asUser), [
     'seccomp profile',
     'terminal',
     'resource limits',
-    'image',
+    'image: its program is looked for on this machine (needs root or user namespaces)',
   ])
   t.same(losses(spec({ resources: { memoryBytes: 1 } }), asRoot), [])
 })
