@@ -104,7 +104,7 @@ export const simulate = async (options: SimulateOptions): Promise<SimulateResult
   await run(world, world.nowMs + SETTLE_MS)
   const { process } = server
   if (!world.failure && process) {
-    const quiet = measureQuiet(world, process, fleet)
+    const quiet = measureQuiet(world, process, fleet, profile)
     await run(world, world.nowMs + QUIET_MS)
     quiet.finish()
     checkEnd(world, process, fleet)
