@@ -8,7 +8,7 @@ import { join } from 'node:path'
 import { linkPrefix, tableName } from '../../src/network/routed.ts'
 
 const root = join(import.meta.dirname, '../..')
-/** The built program; run with the Node that HELIO_TEST_NODE names, or as it is. */
+/** The built program. */
 export const HELIO = join(root, 'dist/helio')
 const NODE = process.env['HELIO_TEST_NODE']
 
@@ -46,11 +46,30 @@ const exited = (child: ChildProcess): Promise<number | null> =>
     ? Promise.resolve(child.exitCode)
     : new Promise(resolve => child.once('exit', code => resolve(code)))
 
-const start = (args: readonly string[], waitForReady: boolean): Promise<Running> =>
+/** Whose hands the program is in: the words before its arguments, and a user where it is not this one. */
+export interface Actor {
+  readonly command: string
+  readonly args: readonly string[]
+  readonly uid?: number
+  readonly gid?: number
+}
+
+/** The built program; run with the Node that HELIO_TEST_NODE names, or as it is. */
+export const SELF: Actor = NODE ? { command: NODE, args: ['--max-semi-space-size=8', HELIO] } : { command: HELIO, args: [] }
+
+const userOf = ({ uid, gid }: Pick<Actor, 'uid' | 'gid'>) => ({
+  ...(uid === undefined ? {} : { uid }),
+  ...(gid === undefined ? {} : { gid }),
+})
+
+const start = (args: readonly string[], waitForReady: boolean, actor: Actor = SELF): Promise<Running> =>
   new Promise((resolve, reject) => {
     const startedAt = performance.now()
-    const [command, argv] = NODE ? [NODE, ['--max-semi-space-size=8', HELIO, ...args]] : [HELIO, [...args]]
-    const child = spawn(command, argv, { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, ...MALLOC } })
+    const child = spawn(actor.command, [...actor.args, ...args], {
+      stdio: ['ignore', 'pipe', 'pipe'],
+      env: { ...process.env, ...MALLOC },
+      ...userOf(actor),
+    })
     let stdout = ''
     let stderr = ''
     const running = (url: string): Running => ({
@@ -97,6 +116,9 @@ export const startServer = (dataDir: string, port: number, ...more: string[]): P
 /** The agent says `ready` too, once it has looked at its pods; server and token may be left out once the folder has state. */
 export const startAgent = (dataDir: string, ...more: string[]): Promise<Running> => start(['agent', '--data-dir', dataDir, ...more], true)
 
+/** Any role, by somebody else. */
+export const startAs = (actor: Actor, ...args: string[]): Promise<Running> => start(args, true, actor)
+
 export interface CommandResult {
   readonly code: number
   readonly stdout: string
@@ -104,9 +126,15 @@ export interface CommandResult {
 }
 
 /** Runs a program to its end with an optional standard input. */
-export const run = (command: string, args: readonly string[], input?: string, env: Record<string, string> = {}): Promise<CommandResult> =>
+export const run = (
+  command: string,
+  args: readonly string[],
+  input?: string,
+  env: Record<string, string> = {},
+  user: Pick<Actor, 'uid' | 'gid'> = {},
+): Promise<CommandResult> =>
   new Promise((resolve, reject) => {
-    const child = spawn(command, args, { stdio: ['pipe', 'pipe', 'pipe'], env: { ...process.env, ...env } })
+    const child = spawn(command, args, { stdio: ['pipe', 'pipe', 'pipe'], env: { ...process.env, ...env }, ...userOf(user) })
     let stdout = ''
     let stderr = ''
     child.stdout.on('data', chunk => {
@@ -121,7 +149,11 @@ export const run = (command: string, args: readonly string[], input?: string, en
     child.stdin.end(input ?? '')
   })
 
-export const helio = (...args: string[]): Promise<CommandResult> => (NODE ? run(NODE, [HELIO, ...args]) : run(HELIO, args))
+/** A command line by somebody, with standard input. */
+export const runAs = (actor: Actor, args: readonly string[], input?: string): Promise<CommandResult> =>
+  run(actor.command, [...actor.args, ...args], input, {}, actor)
+
+export const helio = (...args: string[]): Promise<CommandResult> => runAs(SELF, args)
 
 export const temporaryDir = (): string => mkdtempSync(join(tmpdir(), 'helio-e2e-'))
 
