@@ -31,6 +31,8 @@ export const imageRows = (images: readonly CliImage[], nowMs: number): string[][
       translateTimestampSince(image.importedAt, nowMs),
     ])
 
+const OWNER_HINT = 'the data folder belongs to another user: run as root or as that user, or give --data-dir'
+
 const importOne = async (context: VerbContext, file: string): Promise<readonly CliImage[]> => {
   const { deps, flags, output } = context
   const progress = openProgress(output, deps.clock)
@@ -48,11 +50,7 @@ const importOne = async (context: VerbContext, file: string): Promise<readonly C
   } catch (cause) {
     const { code } = cause as NodeJS.ErrnoException
     if (code === 'ENOENT') throw new Failure(`import ${file}: no such file`, { cause })
-    if (code === 'EACCES' || code === 'EPERM')
-      throw new Failure(`import ${file}: ${messageOf(cause)}`, {
-        cause,
-        hint: 'the image store belongs to root: run with sudo, or give --data-dir',
-      })
+    if (code === 'EACCES' || code === 'EPERM') throw new Failure(`import ${file}: ${messageOf(cause)}`, { cause, hint: OWNER_HINT })
     if (code === 'ENOSPC')
       throw new Failure(`import ${file}: no space left on the device`, {
         cause,
@@ -98,7 +96,11 @@ const run = async (context: VerbContext): Promise<void> => {
   if (word === 'import') return importImages(context, words)
   if (word === 'list' || word === 'ls') {
     if (words.length > 0) throw usage(`unexpected argument ${JSON.stringify(words[0])}`)
-    return printList(context, await context.deps.listImages(context.dataDir), true)
+    const images = await context.deps.listImages(context.dataDir).catch((cause: unknown) => {
+      const denied = ['EACCES', 'EPERM'].includes((cause as NodeJS.ErrnoException).code ?? '')
+      throw denied ? new Failure(`list images in ${context.dataDir}: permission denied`, { cause, hint: OWNER_HINT }) : cause
+    })
+    return printList(context, images, true)
   }
   const near = word === undefined ? undefined : didYouMean(word, ['import', 'list'])
   throw usage(

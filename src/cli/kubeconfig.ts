@@ -80,7 +80,7 @@ const parse = async (path: string, hint: string): Promise<Record<string, unknown
     const value: unknown = content.trimStart().startsWith('{') ? JSON.parse(content) : (await import('yaml')).parse(content)
     if (isObject(value)) return value
   } catch (cause) {
-    throw new Failure(`read kubeconfig ${path}: ${messageOf(cause).split('\n')[0]}`, { cause })
+    throw new Failure(`read kubeconfig ${path}: ${messageOf(cause).split('\n')[0]?.replace(/:$/, '')}`, { cause, hint })
   }
   throw new Failure(`read kubeconfig ${path}: not a kubeconfig`)
 }

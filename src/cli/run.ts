@@ -14,12 +14,15 @@ import { discover, type Resources } from './resources.ts'
 import { didYouMean } from './suggest.ts'
 import { CONNECTION_FLAGS, HELP_FLAG, type Verb, type VerbContext } from './verb.ts'
 
+const STRANGER_HINT = "the certificate or token of this kubeconfig is not the server's: use the kubeconfig in the server's data folder"
+
 const printError = (output: Output, error: unknown): void => {
   if (error instanceof Refused) {
     const text = refusalText(error.status)
     output.note(/^(?:Error from|The |You must)/.test(text) ? text : `error: ${text}`)
   } else output.note(`${output.paint('red', 'error:', 'stderr')} ${messageOf(error).trim()}`)
-  const hint = error instanceof Failure || error instanceof Refused ? error.hint : undefined
+  const stranger = error instanceof Refused && error.code === 401 ? STRANGER_HINT : undefined
+  const hint = error instanceof Failure || error instanceof Refused ? (error.hint ?? stranger) : undefined
   if (hint !== undefined && hint !== '') output.note(`${output.paint('dim', 'hint:', 'stderr')} ${hint}`)
 }
 

@@ -23,6 +23,9 @@ t.test('a server that does not listen, another one and no kubeconfig each get on
     stdout: '',
     stderr: `error: connect to https://127.0.0.1:${port}: connection refused\nhint: is the server running? helio server --data-dir DIR\n`,
   })
+  const two = world.file('two.yaml', ['a', 'b'].map(name => `apiVersion: v1\nkind: ConfigMap\nmetadata: {name: ${name}}\n`).join('---\n'))
+  for (const verb of ['apply', 'create', 'delete'])
+    t.equal((await world.helio(`${verb} -f ${two} --kubeconfig ${refused}`)).stderr.match(/refused/g)?.length, 1, `${verb} says it once`)
   t.match(await world.helio(`get pods --kubeconfig ${stranger}`), { code: 1, stderr: /not signed by the kubeconfig's authority\nhint: / })
   t.match(await world.helio(`get pods --data-dir ${world.dir}/nowhere`), {
     code: 1,
@@ -36,7 +39,7 @@ t.test('a certificate the server does not know is refused as kubectl says it', a
   const config = readFileSync(`${world.dir}/kubeconfig`, 'utf8').replace(/user: \{.*\}\n/, 'user: {}\n')
   t.match(await world.helio(`get pods --kubeconfig ${world.file('anonymous', config)}`), {
     code: 1,
-    stderr: /You must be logged in to the server/,
+    stderr: /You must be logged in to the server.*\nhint: the certificate or token/,
   })
 })
 
