@@ -151,7 +151,8 @@ const walk = async (t: Test, actor: Actor, dir: string, ...flags: string[]): Pro
   t.equal(await page(webPort), 'from a ConfigMap\n')
   await helio('delete', '-f', join(dir, 'web.yaml'))
   await until('nothing left', async () => (await devicePods()).length === 0 && !isAlive(healed.pid))
-  t.equal(await again.stop(), 0)
+  await until('the server knows', async () => (await helio('get', 'pods')).stdout === '')
+  t.equal(await again.stop(), 0, again.stderr().slice(-600))
 }
 
 t.test('plain processes as root', { skip: isRoot ? false : 'NOT ROOT: only what this user may do is tested' }, async t => {
