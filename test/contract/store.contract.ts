@@ -1,9 +1,9 @@
 // What every store keeps, whatever stands behind it. Run by store.test.ts on SQLite and in memory.
 
-import fc from 'fast-check'
 import type { Test } from 'tap'
 import { isReason } from '../../src/base/errors.ts'
 import type { Entry, Store, StoreEvent } from '../../src/store/store.ts'
+import { fc } from '../property.ts'
 import { type Backend, configMap, dataOf, listen, until, type World } from './store-world.ts'
 
 /** A commit above this fails where the disk is small. */

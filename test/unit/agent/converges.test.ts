@@ -1,8 +1,8 @@
 // Whatever happens, in whatever order: once it stops happening, the device comes to run exactly what is desired, and then is quiet.
 
-import fc from 'fast-check'
 import t from 'tap'
 import type { Pod } from '../../../src/kinds/pod.ts'
+import { fc } from '../../property.ts'
 import { container, document, type Model, openModel, pod } from './model.ts'
 
 const LONG = 900_000

@@ -1,8 +1,8 @@
-import fc from 'fast-check'
 import t from 'tap'
 import { KINDS } from '../../../src/kinds/index.ts'
 import type { Kind } from '../../../src/kinds/kind.ts'
 import { definition, type Shape } from '../../../src/kinds/schema.ts'
+import { fc } from '../../property.ts'
 import { createRig, type Rig } from './rig.ts'
 
 const collection = (kind: Kind): string =>

@@ -1,6 +1,6 @@
-import fc from 'fast-check'
 import t from 'tap'
 import * as der from '../../../src/base/der.ts'
+import { fc } from '../../property.ts'
 
 const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex')
 

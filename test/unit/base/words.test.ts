@@ -1,10 +1,10 @@
 // Small words of base: random streams, JSON, errors.
 
-import fc from 'fast-check'
 import t from 'tap'
 import { ApiError, toStatus } from '../../../src/base/errors.ts'
 import { canonicalJson, deepCopy, deepEqual, deepFreeze, jsonDepthWithin } from '../../../src/base/json.ts'
 import { nameSuffix, seededRandom, uuid } from '../../../src/base/random.ts'
+import { fc } from '../../property.ts'
 
 t.test('a fork depends on the seed and the name, not on draws made before', async t => {
   const one = seededRandom('s')

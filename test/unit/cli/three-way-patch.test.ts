@@ -1,8 +1,8 @@
-import * as fc from 'fast-check'
 import t from 'tap'
 import { mergeStrategically } from '../../../src/api/strategic-merge.ts'
 import { deepCopy } from '../../../src/base/json.ts'
 import { definitionNameOf, threeWayPatch } from '../../../src/cli/three-way-patch.ts'
+import { fc } from '../../property.ts'
 
 const SCHEMA = definitionNameOf('apps/v1', 'Deployment')!
 type Data = Record<string, unknown>

@@ -1,6 +1,5 @@
 // Deployment: rollouts in a small world, where every step of controllers and devices may come in any order.
 
-import fc from 'fast-check'
 import t from 'tap'
 import type { Controller } from '../../../src/controllers/controller.ts'
 import { deployment } from '../../../src/controllers/deployment.ts'
@@ -10,6 +9,7 @@ import type { Deployment } from '../../../src/kinds/deployment.ts'
 import type { Pod } from '../../../src/kinds/pod.ts'
 import { isPodReady } from '../../../src/kinds/pod.ts'
 import type { ReplicaSet } from '../../../src/kinds/replica-set.ts'
+import { fc } from '../../property.ts'
 import type { Loose, World } from './world.ts'
 import { createWorld, workload } from './world.ts'
 

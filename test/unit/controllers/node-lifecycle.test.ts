@@ -1,12 +1,12 @@
 // Nodes and contact: silence is shown, never acted on.
 
-import fc from 'fast-check'
 import t from 'tap'
 import { controllers } from '../../../src/controllers/index.ts'
 import { nodeLifecycle } from '../../../src/controllers/node-lifecycle.ts'
 import type { Condition } from '../../../src/kinds/meta.ts'
 import type { Node, Taint } from '../../../src/kinds/node.ts'
 import type { Pod } from '../../../src/kinds/pod.ts'
+import { fc } from '../../property.ts'
 import type { Loose, World } from './world.ts'
 import { createWorld, namespaceObject, nodeObject, runningStatus, workload } from './world.ts'
 

@@ -1,11 +1,11 @@
 // ReplicaSet: counts, names, who goes first, adoption, status.
 
-import fc from 'fast-check'
 import t from 'tap'
 import { timestamp } from '../../../src/base/clock.ts'
 import { replicaSet } from '../../../src/controllers/replica-set.ts'
 import type { Pod } from '../../../src/kinds/pod.ts'
 import type { ReplicaSet } from '../../../src/kinds/replica-set.ts'
+import { fc } from '../../property.ts'
 import type { Loose, World } from './world.ts'
 import { createWorld, runningStatus, workload } from './world.ts'
 

@@ -2,11 +2,11 @@ import { execFileSync } from 'node:child_process'
 import { createPrivateKey, createPublicKey, X509Certificate } from 'node:crypto'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import fc from 'fast-check'
 import t from 'tap'
 import type { CertificateRequest } from '../../../src/base/pki.ts'
 import { systemPki as pki } from '../../../src/host/pki.ts'
 import { REQUEST_BYTES_MAX } from '../../../src/host/x509.ts'
+import { fc } from '../../property.ts'
 
 const DAY = 86_400_000
 const now = Date.now()

@@ -1,8 +1,8 @@
 // Arbitrary objects that follow a definition of the schema: right types, any fields missing. For properties over all kinds.
 
-import fc from 'fast-check'
 import type { Shape } from '../../../src/kinds/schema.ts'
 import { definition } from '../../../src/kinds/schema.ts'
+import { fc } from '../../property.ts'
 
 const TEXTS = [
   '',

@@ -1,12 +1,12 @@
 // What holds for every kind in the registry, whatever object it meets.
 
-import fc from 'fast-check'
 import t from 'tap'
 import { deepCopy, deepEqual } from '../../../src/base/json.ts'
 import { KINDS, kindByAnyName, kindByGvk, kindByName, kindByResource, kindOfObject } from '../../../src/kinds/index.ts'
 import type { KubeObject } from '../../../src/kinds/meta.ts'
 import { definition } from '../../../src/kinds/schema.ts'
 import { checkSchema } from '../../../src/kinds/schema-check.ts'
+import { fc } from '../../property.ts'
 import { anyObject } from './any-object.ts'
 
 const NOW = Date.parse('2026-11-22T12:00:00Z')

@@ -1,6 +1,5 @@
 // Quantities keep their value, whatever their spelling.
 
-import fc from 'fast-check'
 import t from 'tap'
 import {
   addQuantities,
@@ -14,6 +13,7 @@ import {
   quantityMillis,
   quantityProblem,
 } from '../../../src/kinds/quantity.ts'
+import { fc } from '../../property.ts'
 
 const must = (text: string) => {
   const parsed = parseQuantity(text)

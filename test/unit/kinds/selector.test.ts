@@ -1,6 +1,5 @@
 // Selectors: query form, object form and matching agree.
 
-import fc from 'fast-check'
 import t from 'tap'
 import { matchesFields, parseFieldSelector } from '../../../src/kinds/field-selector.ts'
 import {
@@ -12,6 +11,7 @@ import {
   selectorText,
   validateLabelSelector,
 } from '../../../src/kinds/selector.ts'
+import { fc } from '../../property.ts'
 
 const matches = (query: string, labels: Record<string, string>): boolean => {
   const parsed = parseSelector(query)

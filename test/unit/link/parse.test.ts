@@ -1,9 +1,9 @@
-import fc from 'fast-check'
 import t from 'tap'
 import { parseDocument } from '../../../src/link/document.ts'
 import { FRAME_BYTES_MAX } from '../../../src/link/limits.ts'
 import type { DeviceFrame, ServerFrame } from '../../../src/link/messages.ts'
 import { parseDeviceFrame, parseServerFrame } from '../../../src/link/parse.ts'
+import { fc } from '../../property.ts'
 import { codec, documentOf } from './world.ts'
 
 const sha = 'a'.repeat(64)

@@ -1,4 +1,3 @@
-import fc from 'fast-check'
 import t from 'tap'
 import { createAdmission } from '../../../src/link/admission.ts'
 import { createDesk } from '../../../src/link/desk.ts'
@@ -18,6 +17,7 @@ import {
   statusWaits,
 } from '../../../src/link/status-outbox.ts'
 import { createTurns } from '../../../src/link/turns.ts'
+import { fc } from '../../property.ts'
 import { codec, documentOf } from './world.ts'
 
 const bytes = fc.uint8Array({ maxLength: 3000, size: 'max' })

@@ -1,7 +1,7 @@
-import fc from 'fast-check'
 import t from 'tap'
 import { canonicalJson } from '../../../src/base/json.ts'
 import { headText } from '../../../src/link/messages.ts'
+import { fc } from '../../property.ts'
 import {
   advance,
   change,
@@ -161,7 +161,7 @@ t.test('whatever is delayed, cut, frozen, restarted or refused: the device never
           }),
         )
     }),
-    { numRuns: Number(process.env['LINK_RUNS'] ?? 300) },
+    { numRuns: Number(process.env['LINK_RUNS'] ?? 600) },
   )
   t.ok(met.patched > 0, 'patches were met')
   t.ok(met.rejected > 0, 'rejected reports were met')

@@ -1,7 +1,7 @@
-import fc from 'fast-check'
 import t from 'tap'
 import { RECONNECT_BASE_MS, SESSION_LONG_MS } from '../../../src/link/limits.ts'
 import { makePatch } from '../../../src/link/patch.ts'
+import { fc } from '../../property.ts'
 import {
   advance,
   change,

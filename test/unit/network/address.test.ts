@@ -1,6 +1,6 @@
-import fc from 'fast-check'
 import t from 'tap'
 import { allocateAddress, contains, deviceAddress, formatAddress, parseAddress, parseRange } from '../../../src/network/address.ts'
+import { fc } from '../../property.ts'
 
 t.test('the first pod gets the address after the device and network ones', async t => {
   t.equal(deviceAddress('10.42.3.0/24'), '10.42.3.1')

@@ -1,7 +1,7 @@
-import fc from 'fast-check'
 import t from 'tap'
 import { compileSeccomp, type SeccompArch, seccompByName } from '../../../src/runtime/seccomp.ts'
 import { SYSCALL_MAX_KNOWN, SYSCALLS } from '../../../src/runtime/syscalls.ts'
+import { fc } from '../../property.ts'
 
 const AUDIT: Record<SeccompArch, number> = { x86_64: 0xc000003e, aarch64: 0xc00000b7 }
 const [ALLOW, EPERM, ENOSYS, EAFNOSUPPORT, KILL] = [0x7fff0000, 0x50001, 0x50000 | 38, 0x50000 | 97, 0x80000000]

@@ -1,12 +1,12 @@
 // Filters, scores and batches, as pure functions over a node table.
 
-import fc from 'fast-check'
 import t from 'tap'
 import type { Node } from '../../../src/kinds/node.ts'
 import type { Pod } from '../../../src/kinds/pod.ts'
 import { type Labels, needsOf } from '../../../src/scheduler/needs.ts'
 import { type Placed, place } from '../../../src/scheduler/place.ts'
 import { type Row, rowBaseOf, rowOf, usageOf } from '../../../src/scheduler/row.ts'
+import { fc } from '../../property.ts'
 
 type Loose = Record<string, unknown>
 

@@ -1,6 +1,5 @@
 // The view over the real store: indexes that follow every change, arrays that stay as they were given.
 
-import fc from 'fast-check'
 import t from 'tap'
 import { silentLog } from '../../../src/base/log.ts'
 import type { KubeObject } from '../../../src/base/object.ts'
@@ -10,6 +9,7 @@ import { storeKey } from '../../../src/kinds/kind.ts'
 import type { LiveView } from '../../../src/server/view.ts'
 import { createView } from '../../../src/server/view.ts'
 import { openMemoryStore, type Store } from '../../../src/store/store.ts'
+import { fc } from '../../property.ts'
 import { handClock } from '../api/rig.ts'
 
 const memoryStore = (): Store => openMemoryStore({ clock: handClock(), random: seededRandom('view'), log: silentLog })

@@ -1,6 +1,6 @@
-import fc from 'fast-check'
 import t from 'tap'
 import { crc32, plainCrc32, rowSum } from '../../../src/store/checksum.ts'
+import { fc } from '../../property.ts'
 
 t.test('is CRC-32 as the world knows it, with or without Node’s own', async each => {
   each.equal(plainCrc32(Buffer.from('123456789')), 0xcb_f4_39_26)

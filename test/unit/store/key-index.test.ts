@@ -1,6 +1,6 @@
-import fc from 'fast-check'
 import t from 'tap'
 import { createKeyIndex, keyAfter } from '../../../src/store/key-index.ts'
+import { fc } from '../../property.ts'
 
 const key = fc.string({ unit: fc.constantFrom('a', 'b', '/', 'c'), maxLength: 5 })
 

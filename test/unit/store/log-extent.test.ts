@@ -1,8 +1,8 @@
-import fc from 'fast-check'
 import t from 'tap'
 import type { Row } from '../../../src/store/journal.ts'
 import { COMPACT_BYTES_MIN, COMPACT_ROWS_MIN } from '../../../src/store/limits.ts'
 import { createLogExtent } from '../../../src/store/log-extent.ts'
+import { fc } from '../../property.ts'
 
 const row = (revision: number, bytes = 1): Row => ({
   type: 'ADDED',

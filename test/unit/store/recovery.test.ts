@@ -1,9 +1,9 @@
 import { copyFileSync, existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import fc from 'fast-check'
 import t, { type Test } from 'tap'
 import { createMemoryJournal, type Store } from '../../../src/store/store.ts'
 import { configMap } from '../../contract/store-world.ts'
+import { fc } from '../../property.ts'
 import { createScene, openAt, type Picture, pictureOf, rewrite } from './scene.ts'
 
 const scene = await createScene()

@@ -1,9 +1,9 @@
-import fc from 'fast-check'
 import t from 'tap'
 import { fromFieldsV1, toFieldsV1 } from '../../../../src/api/apply/field-set.ts'
 import { mergeValue, removePaths } from '../../../../src/api/apply/merge.ts'
 import { leavesOf, rootPart } from '../../../../src/api/apply/walk.ts'
 import { deepEqual } from '../../../../src/base/json.ts'
+import { fc } from '../../../property.ts'
 
 const POD = rootPart('io.k8s.api.core.v1.Pod')
 
