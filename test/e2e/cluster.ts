@@ -10,6 +10,9 @@ import { linkPrefix, tableName } from '../../src/network/routed.ts'
 const root = join(import.meta.dirname, '../..')
 /** The built program. */
 export const HELIO = join(root, 'dist/helio')
+// The runner has every Node process report into a folder of its own: a process of another user cannot, and ends with code 1 for it.
+delete process.env['NODE_OPTIONS']
+
 const NODE = process.env['HELIO_TEST_NODE']
 
 /** What the first line of dist/helio sets; given here when another Node runs it. */
