@@ -10,10 +10,13 @@ import { linkPrefix, tableName } from '../../src/network/routed.ts'
 const root = join(import.meta.dirname, '../..')
 /** The built program. */
 export const HELIO = join(root, 'dist/helio')
-// The runner has every Node process report into a folder of its own: a process of another user cannot, and ends with code 1 for it.
-delete process.env['NODE_OPTIONS']
-
 const NODE = process.env['HELIO_TEST_NODE']
+
+/**
+ * Words before a program's own. The runner has every Node process load its reporter, which writes into the runner's folder at the end: a
+ * process of another user may not, and ends with code 1 for it; nor is it part of what is measured.
+ */
+const UNWATCHED = ['env', '-u', 'NODE_OPTIONS'] as const
 
 /** What the first line of dist/helio sets; given here when another Node runs it. */
 const MALLOC = { MALLOC_ARENA_MAX: '1', MALLOC_TRIM_THRESHOLD_: '131072' }
@@ -68,7 +71,8 @@ const userOf = ({ uid, gid }: Pick<Actor, 'uid' | 'gid'>) => ({
 const start = (args: readonly string[], waitForReady: boolean, actor: Actor = SELF): Promise<Running> =>
   new Promise((resolve, reject) => {
     const startedAt = performance.now()
-    const child = spawn(actor.command, [...actor.args, ...args], {
+    const [env, ...words] = UNWATCHED
+    const child = spawn(env, [...words, actor.command, ...actor.args, ...args], {
       stdio: ['ignore', 'pipe', 'pipe'],
       env: { ...process.env, ...MALLOC },
       ...userOf(actor),
@@ -154,7 +158,7 @@ export const run = (
 
 /** A command line by somebody, with standard input. */
 export const runAs = (actor: Actor, args: readonly string[], input?: string): Promise<CommandResult> =>
-  run(actor.command, [...actor.args, ...args], input, {}, actor)
+  run(UNWATCHED[0], [...UNWATCHED.slice(1), actor.command, ...actor.args, ...args], input, {}, actor)
 
 export const helio = (...args: string[]): Promise<CommandResult> => runAs(SELF, args)
 
