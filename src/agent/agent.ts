@@ -33,8 +33,8 @@ import { allContainers } from './stop.ts'
 import { foldersIn } from './volume-writer.ts'
 
 export type { HostFacts } from '../base/host-facts.ts'
+export type { DeviceContainer, DeviceImage, DevicePod, DeviceStatus, LocalError, LocalLogsQuery } from '../kinds/device-shapes.ts'
 export type { LinkHooks } from './contact.ts'
-export type { DeviceContainer, DeviceImage, DevicePod, DeviceStatus, LocalError, LocalLogsQuery } from './local-shapes.ts'
 export type { DeviceIdentity } from './memory.ts'
 
 export interface AgentDeps {

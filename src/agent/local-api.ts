@@ -6,11 +6,11 @@ import { chmodSync, rmSync } from 'node:fs'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import { ApiError, messageOf } from '../base/errors.ts'
 import type { Log } from '../base/log.ts'
+import type { DeviceImage, DevicePod, DeviceStatus, LocalError } from '../kinds/device-shapes.ts'
 import type { LogOptions } from '../link/link.ts'
 import { LOCAL_CONNECTIONS_MAX } from './limits.ts'
-import type { DeviceImage, DevicePod, DeviceStatus, LocalError } from './local-shapes.ts'
 
-export type { DeviceContainer, DeviceImage, DevicePod, DeviceStatus, LocalError, LocalLogsQuery } from './local-shapes.ts'
+export type { DeviceContainer, DeviceImage, DevicePod, DeviceStatus, LocalError, LocalLogsQuery } from '../kinds/device-shapes.ts'
 
 export interface LocalLogs {
   readonly namespace: string

@@ -1,7 +1,7 @@
 // The device's own picture of itself, for the local API: made from the machine's state when asked.
 
+import type { DeviceContainer, DevicePod } from '../kinds/device-shapes.ts'
 import type { ContainerStatus, PodStatus } from '../kinds/pod.ts'
-import type { DeviceContainer, DevicePod } from './local-shapes.ts'
 import type { DeviceState } from './machine.ts'
 import { isRunning, type PodRecord } from './pod-record.ts'
 

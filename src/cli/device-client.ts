@@ -1,51 +1,14 @@
-// HTTP over the agent's Unix socket. The shapes are those of the agent's local API; only the fields shown here are restated.
+// HTTP over the agent's Unix socket: one request, one answer, and its failures in words an operator can act on.
 
 import { existsSync } from 'node:fs'
 import { type IncomingMessage, request } from 'node:http'
 import { dirname, join } from 'node:path'
 import { messageOf } from '../base/errors.ts'
 import { isObject } from '../base/json.ts'
-import type { ContainerStatus } from '../kinds/pod.ts'
 import { Failure } from './failure.ts'
 import { AGENT_MS_MAX, ANSWER_BYTES_MAX } from './limits.ts'
 import { withProgress } from './progress.ts'
 import type { VerbContext } from './verb.ts'
-
-export interface DeviceStatus {
-  readonly nodeName: string
-  readonly version: string
-  readonly pid: number
-  readonly startedAt: string
-  readonly server: {
-    readonly url: string
-    readonly joined: boolean
-    readonly connected: boolean
-    readonly lastContactSeconds: number | null
-    readonly lastError: string | null
-    readonly conflict: string | null
-  }
-  readonly head: { readonly epoch: string; readonly generation: number; readonly sha256: string } | null
-  readonly runtime: { readonly name: string; readonly version: string }
-  readonly podCIDR: string
-  readonly pods: { readonly total: number; readonly ready: number }
-  readonly warnings: readonly string[]
-}
-
-export interface DevicePod {
-  readonly namespace: string
-  readonly name: string
-  readonly uid: string
-  readonly desired: boolean
-  readonly summary: string
-  readonly ready: { readonly ready: number; readonly total: number }
-  readonly restarts: number
-  readonly status: {
-    readonly podIP?: string
-    readonly startTime?: string
-    readonly initContainerStatuses?: readonly ContainerStatus[]
-    readonly containerStatuses?: readonly ContainerStatus[]
-  }
-}
 
 export const socketOf = (context: Pick<VerbContext, 'dataDir'>): string => join(context.dataDir, 'agent.sock')
 

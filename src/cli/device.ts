@@ -1,7 +1,8 @@
 // helio device: what the agent on this machine knows and runs, asked over its socket; works without the server.
 
+import type { DevicePod, DeviceStatus } from '../kinds/device-shapes.ts'
 import { translateTimestampSince } from '../kinds/duration.ts'
-import { askDevice, type DevicePod, type DeviceStatus, deviceJson } from './device-client.ts'
+import { askDevice, deviceJson } from './device-client.ts'
 import { alignLines, PROSE } from './elastic-text.ts'
 import { usage } from './failure.ts'
 import { TROUBLES_MAX } from './limits.ts'

@@ -4,7 +4,7 @@ import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { request } from 'node:http'
 import { join } from 'node:path'
 import t from 'tap'
-import type { DevicePod, DeviceStatus } from '../../../src/agent/local-shapes.ts'
+import type { DevicePod, DeviceStatus } from '../../../src/kinds/device-shapes.ts'
 import { openBench } from './bench.ts'
 import { container, document, pod } from './model.ts'
 

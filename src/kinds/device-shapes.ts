@@ -1,7 +1,7 @@
-// The JSON shapes of the device's local API (DIR/agent.sock), shared by the server half (local-api.ts) and whoever reads it.
+// The JSON shapes of the device's local API (DIR/agent.sock): the agent answers with them, the command line reads them.
 // Every answer is one JSON value except /v1/logs, which is text.
 
-import type { PodStatus } from '../kinds/pod.ts'
+import type { PodStatus } from './pod.ts'
 
 /** GET /v1/status */
 export interface DeviceStatus {
