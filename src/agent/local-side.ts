@@ -143,7 +143,10 @@ export const openLocalSide = async (deps: LocalSideDeps): Promise<LocalSide> => 
         if (!gone.signal.aborted) stream.end(error)
       }
       Promise.resolve()
-        .then(() => logs(request, request.options, bytes => stream.write(bytes), gone.signal))
+        .then(() => {
+          if (request.do !== 'logs') throw new ApiError('BadRequest', `open stream: this device does not know ${request.do}`)
+          return logs(request, request.options, bytes => stream.write(bytes), gone.signal)
+        })
         .then(
           () => ended(),
           (error: unknown) => ended(messageOf(error)),

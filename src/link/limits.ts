@@ -55,6 +55,9 @@ export const STREAM_CHUNK_BYTES = 16 * 1024
 /** Written and waiting for credit; above it the stream ends with an error: its writer does not wait. */
 export const STREAM_QUEUE_BYTES_MAX = 1024 * 1024
 export const STREAM_CHANNEL_MAX = 7
+/** Words and characters of a command to run in a container; a longer one is refused by the API, and would not pass here. */
+export const COMMAND_WORDS_MAX = 1024
+export const COMMAND_CHARS_MAX = 16 * 1024
 export const MESSAGE_CHARS_MAX = 1024
 
 /** Full jitter between dials; the cap is the profile's. */

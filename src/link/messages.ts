@@ -10,6 +10,8 @@ export interface Head {
   readonly epoch: string
   /** Rises with every change of the document within one epoch (the store revision it was rendered at). */
   readonly generation: number
+  /** Of other epochs this one knows everything up to this generation, and nothing above: a device that holds more was forgotten in a restore. */
+  readonly base?: number
   /** Hex SHA-256 of the document's canonical JSON bytes. */
   readonly sha256: string
   readonly size: number
@@ -39,7 +41,7 @@ export interface Document {
 
 /** The bytes a head's signature covers. */
 export const headText = (device: string, head: Omit<Head, 'sig'>): string =>
-  `helio-head-v1\n${device}\n${head.epoch}\n${head.generation}\n${head.sha256}\n${head.size}${
+  `helio-head-v1\n${device}\n${head.epoch}\n${head.generation}\n${head.sha256}\n${head.size}${head.base === undefined ? '' : `\nbase\n${head.base}`}${
     head.replaces ? `\nreplaces\n${head.replaces.epoch}\n${head.replaces.generation}` : ''
   }`
 
@@ -79,14 +81,29 @@ export interface DeviceEvent {
   readonly time: string
 }
 
-export type StreamRequest = {
-  readonly do: 'logs'
+/** A pod on the device, as a stream names it. */
+interface StreamTarget {
   readonly namespace: string
   readonly pod: string
   readonly uid?: string
-  readonly container: string
-  readonly options: LogOptions
 }
+
+/** What a stream is for. `logs` uses channel 0; `portForward` too, both ways; the others use STREAM_CHANNELS. */
+export type StreamRequest =
+  | (StreamTarget & { readonly do: 'logs'; readonly container: string; readonly options: LogOptions })
+  | (StreamTarget & {
+      readonly do: 'exec'
+      readonly container: string
+      readonly command: readonly string[]
+      readonly tty: boolean
+      readonly stdin: boolean
+    })
+  /** What a container writes from now on. */
+  | (StreamTarget & { readonly do: 'attach'; readonly container: string; readonly stdin: boolean })
+  | (StreamTarget & { readonly do: 'portForward'; readonly port: number })
+
+/** Channels of `exec` and `attach`: 0 to 2 as file descriptors, 3 one v1.Status at the end, 4 `{Width, Height}` of the terminal. */
+export const STREAM_CHANNELS = { stdin: 0, stdout: 1, stderr: 2, status: 3, resize: 4 } as const
 
 /** PodLogOptions of core/v1. */
 export interface LogOptions {

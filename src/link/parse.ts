@@ -5,6 +5,8 @@ import { isObject, jsonDepthWithin } from '../base/json.ts'
 import {
   BUSY_MS_MAX,
   CHUNK_BYTES_MAX,
+  COMMAND_CHARS_MAX,
+  COMMAND_WORDS_MAX,
   DOCUMENT_BYTES_MAX,
   EVENT_NOTE_CHARS_MAX,
   EVENTS_FRAME_ITEMS_MAX,
@@ -119,6 +121,10 @@ const streamId = (f: Fields): number => f.int('id', 1, COUNT_MAX)
 const head = (f: Fields): Head => ({
   epoch: epoch(f),
   generation: generation(f),
+  ...only(
+    'base',
+    f.optional('base', name => f.int(name, 0, GENERATION_MAX)),
+  ),
   sha256: sha256(f),
   size: f.int('size', 1, DOCUMENT_BYTES_MAX),
   ...only(
@@ -172,17 +178,32 @@ const logOptions = (f: Fields): LogOptions => {
   }
 }
 
-const streamRequest = (f: Fields): StreamRequest => ({
-  do: f.oneOf('do', ['logs']),
-  namespace: f.text('namespace', NAME, 63),
-  pod: f.text('pod', NAME, 253),
-  ...only(
-    'uid',
-    f.optional('uid', name => f.text(name, WORD, 128)),
-  ),
-  container: f.text('container', NAME, 63),
-  options: f.object('options', logOptions),
-})
+const command = (f: Fields): readonly string[] => {
+  const words = f.value('command')
+  const isText = (word: unknown): word is string => typeof word === 'string' && !word.includes('\0')
+  const good = Array.isArray(words) && words.length > 0 && words.length <= COMMAND_WORDS_MAX && words.every(isText)
+  if (good && words.reduce((chars, word) => chars + word.length, 0) <= COMMAND_CHARS_MAX) return words
+  f.fail('command')
+  return []
+}
+
+const streamRequest = (f: Fields): StreamRequest => {
+  const target = {
+    namespace: f.text('namespace', NAME, 63),
+    pod: f.text('pod', NAME, 253),
+    ...only(
+      'uid',
+      f.optional('uid', name => f.text(name, WORD, 128)),
+    ),
+  }
+  const container = (): string => f.text('container', NAME, 63)
+  const what = f.oneOf('do', ['logs', 'exec', 'attach', 'portForward'])
+  if (what === 'exec')
+    return { do: what, ...target, container: container(), command: command(f), tty: f.flag('tty'), stdin: f.flag('stdin') }
+  if (what === 'attach') return { do: what, ...target, container: container(), stdin: f.flag('stdin') }
+  if (what === 'portForward') return { do: what, ...target, port: f.int('port', 1, 65_535) }
+  return { do: what, ...target, container: container(), options: f.object('options', logOptions) }
+}
 
 const REFUSALS: readonly RefusalReason[] = ['signature', 'older', 'conflict', 'invalid']
 
