@@ -1,9 +1,11 @@
 // Randomness as a parameter, forked by name so that one new draw does not move the others. Source: CONVENTIONS 8.
 
+import { assert } from './assert.ts'
+
 export interface Random {
   /** A uniform integer in [0, 2^32). */
   u32(): number
-  /** A uniform integer in [0, bound). */
+  /** A uniform integer in [0, bound), for a bound of 1 to 2^53. */
   int(bound: number): number
   /** A stream of its own, determined by this stream's seed and `name` only, not by how many draws were made. */
   fork(name: string): Random
@@ -40,11 +42,17 @@ export const seededRandom = (seed: string): Random => {
   return { u32, int: bound => boundedInt(u32, bound), fork: name => seededRandom(`${seed}/${name}`) }
 }
 
-/** Uniform in [0, bound) from a 32-bit source, without modulo bias. */
+const U32 = 0x1_0000_0000
+const U53 = 0x20_0000_0000_0000
+
+/** Uniform in [0, bound) from a 32-bit source, without modulo bias; a bound above 2^32 takes two draws. */
 export const boundedInt = (u32: () => number, bound: number): number => {
-  const limit = Math.floor(0x1_0000_0000 / bound) * bound
-  let draw = u32()
-  while (draw >= limit) draw = u32()
+  assert(bound >= 1 && bound <= U53, `draw below ${bound}: the bound is 1 to 2^53`)
+  const span = bound <= U32 ? U32 : U53
+  const next = bound <= U32 ? u32 : (): number => (u32() >>> 11) * U32 + u32()
+  const limit = Math.floor(span / bound) * bound
+  let draw = next()
+  while (draw >= limit) draw = next()
   return draw % bound
 }
 

@@ -19,6 +19,10 @@ export interface Connection {
   onFrame: (frame: string) => void
   /** Called once. */
   onClose: (reason: string) => void
+  /** Set by the link: a transport calls it when its queue has become empty. Where none does, the link looks again while frames wait. */
+  onDrain?: () => void
+  /** Server side, where the transport keeps one text for a device that is away (MQTT: the retained head): given each head offered, as JSON. */
+  retain?(head: string): void
   close(reason: string): void
 }
 
@@ -26,6 +30,8 @@ export interface Connection {
 export interface Dialer {
   /** Settles when open, rejects with a one-line message; gives up when `signal` aborts. */
   dial(signal: AbortSignal): Promise<Connection>
+  /** Set by the link: a transport that finds a retained head calls it with the JSON it found, connected or not. It is verified here. */
+  onHead?: (head: string) => void
 }
 
 /** A bidirectional byte stream over the link, flow-controlled. */
@@ -47,6 +53,36 @@ export interface LinkMemory {
   save(head: HeldHead, document: Document): Promise<void>
 }
 
+/** What is append-only on its way up, each with a cursor of its own. */
+export type OutboxName = 'events' | 'telemetry'
+
+export interface OutboxItem {
+  readonly outbox: OutboxName
+  /** Rises within its outbox, over restarts too. */
+  readonly cursor: number
+  /** JSON, bounded by the link. */
+  readonly text: string
+}
+
+/** One transaction: items to add, those to forget (all up to a cursor, whether they are there or not), and the counters as they are now. */
+export interface OutboxBatch {
+  readonly append: readonly OutboxItem[]
+  readonly forget: { readonly [O in OutboxName]?: number }
+  /** Small JSON of the link's own (cursors, drops, bytes of the day); replaces the last. */
+  readonly state: unknown
+}
+
+/**
+ * What the device keeps on disk of its outboxes. The link calls `write` seldom, one at a time, and only for what the server did not take
+ * soon, so that a device in contact writes almost nothing. Losing the last batch costs events, never order or counters.
+ */
+export interface OutboxMemory {
+  /** What the batches so far leave, in the order of cursors; `state` undefined before the first. */
+  load(): { readonly items: readonly OutboxItem[]; readonly state: unknown }
+  /** Durable when it settles. */
+  write(batch: OutboxBatch): Promise<void>
+}
+
 export interface DeviceLinkDeps {
   readonly device: string
   readonly bootID: string
@@ -55,6 +91,8 @@ export interface DeviceLinkDeps {
   readonly log: Log
   readonly dialer: Dialer
   readonly memory: LinkMemory
+  /** Absent: events, telemetry and the byte counters of the day live as long as the process. */
+  readonly outbox?: OutboxMemory
   /** Ed25519 over `text`; the pinned key of the server. */
   readonly verify: (text: string, signatureBase64: string) => boolean
   readonly sha256: (bytes: Uint8Array) => string
@@ -94,6 +132,8 @@ export interface HubDeps {
   readonly random: Random
   readonly log: Log
   readonly epoch: string
+  /** See Head.base. */
+  readonly base?: number
   readonly sign: (text: string) => string
   readonly sha256: (bytes: Uint8Array) => string
   /** The document of a device now, with the store revision it was rendered at; undefined when the device is not known. */
