@@ -106,6 +106,49 @@ export const REFUSALS_TOLD_MAX = 16
 /** A device that refused a head as older is offered one rendered anew after this. */
 export const REFUSED_RETRY_MS = 60_000
 
+/** Frames and bytes one conversation through a broker sends ahead of what the other side has confirmed; the rest waits here, not there. */
+export const BROKER_WINDOW_MESSAGES = 64
+export const BROKER_WINDOW_BYTES = 256 * 1024
+/** Confirmed at the latest after so many frames or bytes; an idle conversation confirms nothing. */
+export const BROKER_CONFIRM_MESSAGES = 16
+export const BROKER_CONFIRM_BYTES = 64 * 1024
+/** Messages that may come before an earlier one; one further ahead is dropped. */
+export const BROKER_EARLY_MAX = 128
+/** A message that does not come within this of a later one is lost, and the conversation with it. */
+export const BROKER_GAP_MS = 10_000
+/** A larger certificate or signature is no device's; the opening is dropped unread. */
+export const BROKER_CERTIFICATE_BYTES_MAX = 4096
+export const BROKER_SIGNATURE_BYTES_MAX = 512
+/** Packets above this are refused by either side of a broker; the largest frame fits. */
+export const BROKER_PACKET_BYTES_MAX = FRAME_BYTES_MAX + 4096
+/** A device that was accepted proves itself by a first sealed message within this; also how long an answer is waited for. */
+export const BROKER_PROOF_MS = 20_000
+/** Openings judged a second, at once, and of one device; beyond it the device is told that the server is busy. */
+export const BROKER_OPENINGS_PER_SECOND = 200
+export const BROKER_OPENINGS_BURST = 400
+export const BROKER_DEVICE_OPENINGS_PER_SECOND = 0.5
+export const BROKER_DEVICE_OPENINGS_BURST = 10
+/** Hints told a second and at once, to all devices together; beyond it they are left out. */
+export const BROKER_HINTS_PER_SECOND = 100
+export const BROKER_HINTS_BURST = 200
+/** Messages given to the broker and not confirmed by it; fewer when it says so. */
+export const BROKER_INFLIGHT_MAX = 1000
+/** What waits for the broker, of all devices together; above it the conversation that sends ends ('slow'). */
+export const BROKER_OUTBOX_BYTES_MAX = 64 * 1024 * 1024
+/** How long the broker keeps what comes for a server that lost its connection, and how long a device's will waits. Seconds. */
+export const BROKER_SESSION_SECONDS = 300
+export const BROKER_WILL_DELAY_SECONDS = 10
+/** Openings and answers are worthless later; sealed messages are missed sooner, but a broker need not keep them. Seconds. */
+export const BROKER_OPENING_SECONDS = 30
+export const BROKER_MESSAGE_SECONDS = 120
+/** Changed heads are gathered this long before they are kept at the broker, and published so many at a time. */
+export const BROKER_HEADS_DELAY_MS = 1000
+export const BROKER_HEADS_BATCH_MAX = 64
+/** A retained message larger than this is not read. */
+export const BROKER_RETAINED_BYTES_MAX = 2048
+/** The server's way back to a broker it lost; it is one client, so it may be quick. */
+export const BROKER_RETRY: BackoffPolicy = { baseMs: 500, capMs: 30_000 }
+
 export type ProfileName = 'lan' | 'normal' | 'metered'
 
 /** What a link may cost. Idle is a ping and a pong, about 240 bytes with TCP and TLS, every keepalive. */
