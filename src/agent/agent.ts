@@ -141,7 +141,7 @@ const adopt = async (deps: AgentDeps, { device, state, memory, exits, rotation, 
   const truth = await deps.runtime.inspect()
   for (const container of truth.containers) if (container.state === 'running') rotation.track(container)
   const folders = [...new Set([...foldersIn(device.podsDir), ...podsWithLogs(device.logsDir)])]
-  loop.send({ on: 'start', truth, document: memory.held?.document, memories: memory.pods, folders })
+  loop.send({ on: 'start', truth, document: memory.held?.document, memories: memory.pods, folders, holds: memory.holds })
   exits.open(container => {
     rotation.untrack(container.id)
     const spec = allContainers(state.pods.get(container.podUid)?.pod).find(c => c.name === container.name)

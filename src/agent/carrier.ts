@@ -69,6 +69,7 @@ export const createCarrier = (deps: CarrierDeps): Carrier => {
     report: ({ key, value }) => tell(contact => contact.report(key, value)),
     event,
     remember: ({ uid, memory }) => deps.remembering.pod(uid, memory),
+    keepHolds: ({ holds }) => deps.remembering.holds(holds),
     forgetLogs: ({ uid }) => removePodLogs(deps.logsDir, uid),
   }
   return {

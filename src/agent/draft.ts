@@ -3,6 +3,7 @@
 import type { Pod } from '../kinds/pod.ts'
 import type { Action } from './action.ts'
 import type { Device, Surroundings } from './device.ts'
+import type { Hold } from './holds.ts'
 import type { Now, PodRecord, Waiting } from './pod-record.ts'
 
 export interface World {
@@ -10,6 +11,8 @@ export interface World {
   readonly around: Surroundings
   /** The device's network is configured. */
   readonly networkReady: boolean
+  /** An operator holds this pod: nothing of it runs. */
+  readonly hold?: Hold | undefined
 }
 
 export interface Draft {

@@ -12,6 +12,7 @@ import type { Action, ActionResult } from './action.ts'
 import { adoptPod, adoptRecords, type Truth } from './adopt.ts'
 import type { Device, Surroundings } from './device.ts'
 import type { ConfigProblem } from './env.ts'
+import { type Hold, readDocumentHolds, recallHolds, settleHold, takeHold, takeLift, takeRestart } from './holds.ts'
 import { SETUP_BACKOFF } from './limits.ts'
 import { done, exited, failed, type Note } from './observe.ts'
 import { type Now, newRecord, type PodMemory, type PodRecord } from './pod-record.ts'
@@ -26,6 +27,7 @@ export type Input =
       readonly document: Document | undefined
       readonly memories: ReadonlyMap<string, PodMemory>
       readonly folders: readonly string[]
+      readonly holds?: readonly Hold[]
     }
   | { readonly on: 'document'; readonly document: Document }
   | { readonly on: 'done'; readonly action: Action; readonly result: ActionResult }
@@ -36,6 +38,10 @@ export type Input =
   | { readonly on: 'tick' }
   /** Images came or went. */
   | { readonly on: 'images' }
+  /** An operator holds a pod, ends a hold, or wants containers restarted. A hold is on disk already. */
+  | { readonly on: 'hold'; readonly hold: Hold }
+  | { readonly on: 'lift'; readonly uid: string; readonly id: string; readonly by: string }
+  | { readonly on: 'restart'; readonly uid: string; readonly containers?: readonly string[]; readonly why: string }
   /** This device's addresses or files changed. */
   | { readonly on: 'device'; readonly device: Device }
 
@@ -46,6 +52,8 @@ export type Output =
   | { readonly do: 'event'; readonly record: Pick<PodRecord, 'uid' | 'namespace' | 'name'>; readonly note: Note }
   /** To be written when convenient; null forgets. */
   | { readonly do: 'remember'; readonly uid: string; readonly memory: PodMemory | null }
+  /** All holds, to be written at once. */
+  | { readonly do: 'keepHolds'; readonly holds: readonly Hold[] }
   /** The pod is gone for good: its logs may go. */
   | { readonly do: 'forgetLogs'; readonly uid: string }
 
@@ -55,6 +63,8 @@ export interface DeviceState {
   around: Surroundings | undefined
   readonly pods: Map<string, PodRecord>
   memories: ReadonlyMap<string, PodMemory>
+  /** By pod uid. */
+  readonly holds: Map<string, Hold>
   /** The network's configuration in force, and the step that changes it. */
   network: { config: NetworkConfig | undefined; busy: boolean; retryAtMs: number | undefined; failures: number; error: string | undefined }
   /** Last reports, so that equal ones are not made again. */
@@ -70,6 +80,7 @@ export const newState = (device: Device): DeviceState => ({
   around: undefined,
   pods: new Map(),
   memories: new Map(),
+  holds: new Map(),
   network: { config: undefined, busy: false, retryAtMs: undefined, failures: 0, error: undefined },
   reported: new Map(),
   remembered: new Set(),
@@ -117,9 +128,19 @@ const take = (state: DeviceState, input: Input, outputs: Outputs): Iterable<stri
         state.reported.set(`memory/${uid}`, memory)
       }
       for (const [uid, record] of adoptRecords(input.truth, input.memories, input.folders)) state.pods.set(uid, record)
+      recallHolds(input.holds ?? [], outputs)
       return input.document ? takeDocument(state, input.document, outputs) : []
-    case 'document':
-      return takeDocument(state, input.document, outputs)
+    case 'document': {
+      const uids = takeDocument(state, input.document, outputs)
+      for (const uid of [...state.holds.keys()]) settleHold(uid, outputs)
+      return uids
+    }
+    case 'hold':
+      return takeHold(input.hold, outputs)
+    case 'lift':
+      return takeLift(input.uid, input.id, input.by, outputs)
+    case 'restart':
+      return takeRestart(input.uid, input.containers, input.why, state)
     case 'device':
       state.device = input.device
       return allUids(state)
@@ -158,10 +179,12 @@ const takeDocument = (state: DeviceState, document: Document, outputs: Outputs):
     record.pod = pod
     record.desired = true
     state.pods.set(uid, record)
-    if (!first) continue
-    adoptPod(record, state.memories.get(uid), state.device, outputs.now)
-    record.startedWallMs ??= outputs.now.wallMs
-    record.activeSinceAtMs = outputs.now.monoMs - Math.max(0, outputs.now.wallMs - record.startedWallMs)
+    if (first) {
+      adoptPod(record, state.memories.get(uid), state.device, outputs.now)
+      record.startedWallMs ??= outputs.now.wallMs
+      record.activeSinceAtMs = outputs.now.monoMs - Math.max(0, outputs.now.wallMs - record.startedWallMs)
+    }
+    readDocumentHolds(record, first, outputs)
   }
   // What was remembered has become records.
   state.memories = new Map()

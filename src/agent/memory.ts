@@ -9,6 +9,7 @@ import { isObject } from '../base/json.ts'
 import type { Log } from '../base/log.ts'
 import type { Document, HeldHead, LinkMemory } from '../link/link.ts'
 import { type Database, isBusy, isDamage, openDatabase } from './database.ts'
+import { type Hold, isHolds } from './holds.ts'
 import { COPY_BYTES_MAX } from './limits.ts'
 import type { PodMemory } from './pod-record.ts'
 
@@ -32,8 +33,11 @@ export interface AgentMemory {
   readonly held: { readonly head: HeldHead; readonly document: Document } | undefined
   readonly identity: DeviceIdentity | undefined
   readonly pods: ReadonlyMap<string, PodMemory>
+  /** As found at start, or saved since. */
+  readonly holds: readonly Hold[]
   /** Durable, with its copy, when it settles. */
   saveIdentity(identity: DeviceIdentity): Promise<void>
+  saveHolds(holds: readonly Hold[]): Promise<void>
   /** One transaction; unchanged values are not written. null forgets. */
   savePods(changes: ReadonlyMap<string, PodMemory | null>): Promise<void>
   /** A small value by name that may be lost, such as the node's last status. */
@@ -57,7 +61,9 @@ interface Loaded {
   readonly pods: Rows
 }
 
-type Copied = 'identity' | 'held'
+type Copied = 'identity' | 'held' | 'holds'
+
+const COPIED: Readonly<Record<Copied, string>> = { identity: 'identity', held: 'desired state', holds: 'list of held pods' }
 
 const load = async (file: string): Promise<Loaded> => {
   const database = await openDatabase(file)
@@ -194,11 +200,15 @@ export const openMemory = async (deps: MemoryDeps): Promise<AgentMemory> => {
     if (isSound(own)) return own
     const copy = parse(files.read(copyOf(key), COPY_BYTES_MAX))
     if (!isSound(copy)) return undefined
-    warn(`the device's ${key === 'held' ? 'desired state' : 'identity'} was taken from its last good copy`)
+    warn(`the device's ${COPIED[key]} was taken from its last good copy`)
     await writeFact(key, copy).catch((error: unknown) => warn('the last good copy could not be written back', error))
     return copy
   }
-  const state = { held: await recall('held', isHeld), identity: await recall('identity', isIdentity) }
+  const state = {
+    held: await recall('held', isHeld),
+    identity: await recall('identity', isIdentity),
+    holds: await recall('holds', isHolds),
+  }
   const inTurn = createTurn()
   return {
     warnings,
@@ -207,6 +217,9 @@ export const openMemory = async (deps: MemoryDeps): Promise<AgentMemory> => {
     },
     get identity() {
       return state.identity
+    },
+    get holds() {
+      return state.holds ?? []
     },
     pods: soundPods(pods),
     link: {
@@ -221,6 +234,11 @@ export const openMemory = async (deps: MemoryDeps): Promise<AgentMemory> => {
       inTurn(async () => {
         await writeBoth('identity', identity)
         state.identity = identity
+      }),
+    saveHolds: holds =>
+      inTurn(async () => {
+        await writeBoth('holds', holds)
+        state.holds = holds
       }),
     savePods: changes => inTurn(() => writePods(loaded, changes)),
     fact: key => parse(facts.get(`fact/${key}`)),

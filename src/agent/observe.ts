@@ -64,6 +64,7 @@ export const takeExit = (
   state.started = false
   state.probes = {}
   state.rerun = false
+  state.asked = undefined
   // A new image is no failure: the slate is clean.
   const failures = state.stop?.restart ? 0 : failuresBefore(state.failures, ranMs)
   state.backoffMs = atOnce ? 0 : restartDelayMs(failures)

@@ -53,13 +53,13 @@ export const isDone = (state: ContainerRecord | undefined, policy: string): bool
 const planRunning = (at: At, container: Container, state: ContainerRecord): void => {
   const { pod, record, world, now, draft } = at
   const fatal = fatalProbe(state)
-  const restart = container.image !== undefined && state.current?.image !== container.image
+  const restart = state.asked !== undefined || (container.image !== undefined && state.current?.image !== container.image)
   if ((!fatal && !restart) || state.stop) return
   const probeGrace = fatal && probeOf(container, fatal)?.terminationGracePeriodSeconds
   const grace = probeGrace === undefined ? graceMs(pod) : probeGrace * 1000
   const why = fatal
     ? `Container ${container.name} failed ${fatal} probe, will be restarted`
-    : `Container ${container.name} definition changed`
+    : (state.asked ?? `Container ${container.name} definition changed`)
   const action = stopAction(record, state, world.device, { graceMs: grace, restart, why }, now)
   if (action) draft.actions.push(action)
 }

@@ -6,18 +6,28 @@ import type { Draft } from './draft.ts'
 import { type ContainerRecord, isRunning, type Now, type PodRecord } from './pod-record.ts'
 import { allContainers, graceMs, stopAction } from './stop.ts'
 
-/** Fills the draft; `gone` when nothing of the pod is left. */
-export const planTeardown = (record: PodRecord, device: Device, now: Now, draft: Draft): { readonly gone?: boolean } => {
+/** Stops what runs, sidecars after the others; true while something still runs. */
+export const planStops = (
+  record: PodRecord,
+  device: Device,
+  now: Now,
+  draft: Draft,
+  options: { readonly restart: boolean; readonly why: string },
+): boolean => {
   const running = [...record.containers.values()].filter(isRunning)
   const sidecars = new Set(allContainers(record.pod).flatMap(c => (isSidecar(c) ? [c.name] : [])))
   const isLater = (state: ContainerRecord): boolean => state.init && sidecars.has(state.name)
   const first = running.filter(state => !isLater(state))
   for (const state of first.length > 0 ? first : running) {
-    const options = { graceMs: graceMs(record.pod), restart: false, why: '' }
-    const action = stopAction(record, state, device, options, now)
+    const action = stopAction(record, state, device, { graceMs: graceMs(record.pod), ...options }, now)
     if (action) draft.actions.push(action)
   }
-  if (running.length > 0) return {}
+  return running.length > 0
+}
+
+/** Fills the draft; `gone` when nothing of the pod is left. */
+export const planTeardown = (record: PodRecord, device: Device, now: Now, draft: Draft): { readonly gone?: boolean } => {
+  if (planStops(record, device, now, draft, { restart: false, why: '' })) return {}
   const left = [...record.containers.values()].some(c => c.current !== undefined || c.stale.length > 0)
   if (record.sandbox === 'present' || left) {
     draft.actions.push({ do: 'removeSandbox', uid: record.uid })

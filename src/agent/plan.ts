@@ -6,7 +6,9 @@ import type { Action } from './action.ts'
 import { type Device, hostnameOf, isSidecar, nameOf, namespaceOf, usesHostNetwork } from './device.ts'
 import { type At, type Draft, newDraft, type World, wakeAt } from './draft.ts'
 import { type ConfigProblem, isProblem } from './env.ts'
+import { holdText } from './holds.ts'
 import { isDone, planContainer, planProbes, planStale } from './plan-container.ts'
+import { planHeld } from './plan-held.ts'
 import { planTeardown } from './plan-teardown.ts'
 import { isRunning, type Now, type PodRecord, type Waiting } from './pod-record.ts'
 import { allContainers } from './stop.ts'
@@ -25,16 +27,22 @@ export interface Plan {
   readonly gone?: boolean
   /** Why the pod cannot be set up, told as an event. */
   readonly trouble?: { readonly reason: string; readonly message: string }
+  /** Who holds it and since when. */
+  readonly held?: string
 }
 
 /** `layout` is what the volumes shall hold, or what is missing for it; undefined when the pod is leaving. */
 export const plan = (record: PodRecord, layout: PodLayout | ConfigProblem | undefined, world: World, now: Now): Plan => {
   const { pod } = record
   const draft = newDraft()
-  const terminal = record.terminal ?? (pod && record.desired ? terminalOf(pod, record, now, draft) : undefined)
+  const terminal = record.terminal ?? (pod && record.desired && !world.hold ? terminalOf(pod, record, now, draft) : undefined)
   if (!pod || !record.desired || pod.metadata.deletionTimestamp !== undefined || terminal) {
     const { gone } = planTeardown(record, world.device, now, draft)
     return finish(draft, { ...(terminal ? { terminal } : {}), ...(gone ? { gone } : {}) })
+  }
+  if (world.hold) {
+    planHeld({ pod, record, world, now, draft, ready: false }, world.hold)
+    return finish(draft, { held: holdText(world.hold) })
   }
   for (const { name } of allContainers(pod)) {
     const state = record.containers.get(name)

@@ -40,6 +40,8 @@ export interface ContainerRecord {
   sandboxed: boolean
   /** Set from asking for a stop until the exit; `restart` overrides the restart policy (the image changed). */
   stop: { readonly deadlineAtMs: number; readonly restart: boolean } | undefined
+  /** An operator asked for its restart: why, for the event. */
+  asked: string | undefined
   /** Startup probe passed (or there is none). */
   started: boolean
   ready: boolean
@@ -106,6 +108,7 @@ export const newContainer = (name: string, init: boolean): ContainerRecord => ({
   rerun: false,
   sandboxed: false,
   stop: undefined,
+  asked: undefined,
   started: false,
   ready: false,
   runningSinceAtMs: 0,

@@ -98,6 +98,9 @@ const unready = (what: string, statuses: readonly ContainerStatus[]): string | u
   return names.length === 0 ? undefined : `containers with ${what} status: [${names.join(' ')}]`
 }
 
+const unreadiness = ({ held }: Plan, message: string): { readonly reason: string; readonly message: string } =>
+  held === undefined ? { reason: 'ContainersNotReady', message } : { reason: 'Held', message: held }
+
 const conditions = (
   pod: Pod,
   at: StatusInput,
@@ -110,7 +113,7 @@ const conditions = (
   const sidecars = init.filter(s => pod.spec.initContainers?.some(c => c.name === s.name && isSidecar(c)))
   const notReady = unready('unready', [...sidecars, ...main])
   const notInitialized = isInitialized(pod, at.record) || phase === 'Succeeded' ? undefined : unready('incomplete', init)
-  const containersReady = over ? completed : notReady === undefined ? undefined : { reason: 'ContainersNotReady', message: notReady }
+  const containersReady = over ? completed : notReady === undefined ? undefined : unreadiness(at.plan, notReady)
   const gates = (pod.spec.readinessGates ?? []).map(gate => gate.conditionType)
   const gated =
     gates.length > 0

@@ -4,6 +4,7 @@
 import { deepEqual } from '../base/json.ts'
 import { type Action, retryKeyOf, slotOf } from './action.ts'
 import { usesHostNetwork } from './device.ts'
+import { holdOf, settleHold } from './holds.ts'
 import type { DeviceState, Output } from './machine.ts'
 import type { Note } from './observe.ts'
 import { type Plan, plan } from './plan.ts'
@@ -22,11 +23,12 @@ export const reconcile = (uid: string, outputs: Outputs): void => {
   const record = state.pods.get(uid)
   if (!record || !state.around) return
   giveAddress(record, state)
-  const world = { device: state.device, around: state.around, networkReady: state.network.config !== undefined }
+  const world = { device: state.device, around: state.around, networkReady: state.network.config !== undefined, hold: holdOf(state, uid) }
   const planned = plan(record, layoutOf(record, state), world, now)
   record.terminal = planned.terminal
   record.wakeAtMs = planned.wakeAtMs
   for (const action of planned.actions) ask(record, action, outputs)
+  settleHold(uid, outputs)
   if (planned.gone) leave(record, outputs)
   else {
     tellTrouble(record, planned, outputs)
@@ -149,4 +151,5 @@ const leave = (record: PodRecord, outputs: Outputs): void => {
   sayStatus(record, null, outputs)
   out.push({ do: 'forgetLogs', uid })
   state.pods.delete(uid)
+  settleHold(uid, outputs)
 }

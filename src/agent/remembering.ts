@@ -4,12 +4,15 @@
 import type { Cancel, Clock } from '../base/clock.ts'
 import { messageOf } from '../base/errors.ts'
 import type { Log } from '../base/log.ts'
+import type { Hold } from './holds.ts'
 import { REMEMBER_DELAY_MS } from './limits.ts'
 import type { AgentMemory } from './memory.ts'
 import type { PodMemory } from './pod-record.ts'
 
 export interface Remembering {
   pod(uid: string, memory: PodMemory | null): void
+  /** Written at once. */
+  holds(holds: readonly Hold[]): void
   /** Writes what is left. */
   close(): Promise<void>
 }
@@ -17,12 +20,13 @@ export interface Remembering {
 export const createRemembering = (deps: {
   readonly clock: Pick<Clock, 'after'>
   readonly log: Log
-  readonly memory: Pick<AgentMemory, 'savePods'>
+  readonly memory: Pick<AgentMemory, 'savePods' | 'saveHolds'>
 }): Remembering => {
   const pending = new Map<string, PodMemory | null>()
-  const timer: { cancel: Cancel | undefined; writing: Promise<void>; closed: boolean } = {
+  const timer: { cancel: Cancel | undefined; writing: Promise<void>; holding: Promise<void>; closed: boolean } = {
     cancel: undefined,
     writing: Promise.resolve(),
+    holding: Promise.resolve(),
     closed: false,
   }
   const flush = async (): Promise<void> => {
@@ -48,8 +52,13 @@ export const createRemembering = (deps: {
       pending.set(uid, memory)
       timer.cancel ??= deps.clock.after(REMEMBER_DELAY_MS, start)
     },
+    holds(holds) {
+      const saved = deps.memory.saveHolds(holds).catch((error: unknown) => deps.log.error('remember holds', { error: messageOf(error) }))
+      timer.holding = timer.holding.then(() => saved)
+    },
     async close() {
       timer.closed = true
+      await timer.holding
       await timer.writing
       await flush()
       timer.cancel?.()

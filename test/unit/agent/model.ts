@@ -3,6 +3,7 @@
 
 import type { Action, ActionResult } from '../../../src/agent/action.ts'
 import type { Device } from '../../../src/agent/device.ts'
+import { type Hold, holdOf, unfinished } from '../../../src/agent/holds.ts'
 import type { Image } from '../../../src/agent/images/images.ts'
 import { type DeviceState, type Input, newState, type Output, step, wakeAtMs } from '../../../src/agent/machine.ts'
 import type { PodMemory } from '../../../src/agent/pod-record.ts'
@@ -62,7 +63,14 @@ export interface Model {
   readonly stubborn: Set<string>
   nowMs: number
   state: DeviceState
+  /** Holds on disk. */
+  holds: readonly Hold[]
   give(document: Document): void
+  /** As the shell does: on disk first, then told to the machine. */
+  hold(podName: string, reason?: string): void
+  lift(podName: string): void
+  /** An operator's restart. */
+  again(podName: string, containers?: readonly string[]): void
   /** Lets everything due until then happen. */
   run(forMs: number): void
   exit(podName: string, containerName: string, exit?: Partial<NonNullable<ContainerInfo['exit']>>): void
@@ -128,11 +136,38 @@ export const openModel = (changes: Partial<Device> = {}): Model => {
     broken: new Map(),
     stubborn: new Set(),
     nowMs: 0,
+    holds: [],
     state: newState(made),
     give(next) {
       document = JSON.parse(JSON.stringify(next)) as Document
       send({ on: 'document', document })
     },
+    hold(podName, reason) {
+      const record = model.state.pods.get(`uid-${podName}`)
+      if (!record) throw new Error(`no pod ${podName}`)
+      const { uid, namespace, name } = record
+      const given = reason === undefined ? {} : { reason }
+      const hold: Hold = {
+        uid,
+        namespace,
+        name,
+        id: `hold-${counters.seq++}`,
+        at: '2026-11-22T10:00:00Z',
+        by: 'root',
+        ...given,
+        containers: unfinished(record),
+      }
+      if (!holdOf(model.state, uid)) model.holds = [...model.state.holds.values(), hold]
+      send({ on: 'hold', hold })
+    },
+    lift(podName) {
+      const uid = `uid-${podName}`
+      const id = holdOf(model.state, uid)?.id ?? ''
+      model.holds = [...model.state.holds.values()].map(hold => (hold.id === id ? { ...hold, lifted: true } : hold))
+      send({ on: 'lift', uid, id, by: 'root' })
+    },
+    again: (podName, containers) =>
+      send({ on: 'restart', uid: `uid-${podName}`, why: 'restart asked by root', ...(containers ? { containers } : {}) }),
     run(forMs) {
       const endMs = model.nowMs + forMs
       for (;;) {
@@ -173,6 +208,7 @@ export const openModel = (changes: Partial<Device> = {}): Model => {
         document: copy(document),
         memories: new Map([...model.memories].map(([uid, memory]) => [uid, copy(memory)])),
         folders: [...model.folders],
+        holds: copy(model.holds),
       })
     },
     reboot() {
@@ -228,7 +264,8 @@ export const openModel = (changes: Partial<Device> = {}): Model => {
     else if (output.do === 'remember') {
       if (output.memory) model.memories.set(output.uid, output.memory)
       else model.memories.delete(output.uid)
-    } else if (output.do === 'act') act(output.action)
+    } else if (output.do === 'keepHolds') model.holds = output.holds
+    else if (output.do === 'act') act(output.action)
   }
   const act = (action: Action): void => {
     const generation = counters.generation
