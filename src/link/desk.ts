@@ -9,6 +9,8 @@ import { makePatch } from './patch.ts'
 
 export interface DeskDeps {
   readonly epoch: string
+  /** See Head.base. */
+  readonly base?: number
   readonly codec: Codec
   readonly sign: (text: string) => string
   readonly render: (device: string) => { readonly document: Document; readonly revision: number } | undefined
@@ -134,7 +136,8 @@ export const createDesk = (deps: DeskDeps, shelfBytesMax: number = SHELF_BYTES_M
   }
 
   const signHead = (device: string, draft: Draft, generation: number, replaces?: Head['replaces']): Head => {
-    const head = { epoch, generation, sha256: draft.sha256, size: draft.size, ...(replaces ? { replaces } : {}) }
+    const era = deps.base === undefined ? { epoch, generation } : { epoch, generation, base: deps.base }
+    const head = { ...era, sha256: draft.sha256, size: draft.size, ...(replaces ? { replaces } : {}) }
     draft.lastGeneration = Math.max(draft.lastGeneration, generation)
     return { ...head, sig: deps.sign(headText(device, head)) }
   }

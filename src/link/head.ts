@@ -36,11 +36,13 @@ export const judgeHead = (
   if (!decided && held.leftEpochs?.includes(offered.epoch))
     return { verdict: 'refuse', why: 'older', message: `epoch ${offered.epoch} was left for ${held.epoch}; its heads are old` }
   if (same) return { verdict: 'adopt' }
-  if (offered.generation > held.generation || decided) return { verdict: 'fetch' }
+  // Generations of different epochs cannot be compared by size: a restored server counts on far above what it has forgotten.
+  const known = offered.base ?? offered.generation - 1
+  if (held.generation <= known || decided) return { verdict: 'fetch' }
   return {
     verdict: 'refuse',
     why: 'conflict',
-    message: `the server was restored: its generation ${offered.generation} is not newer than ${held.generation}, which runs here; an operator must decide`,
+    message: `the server was restored: it knows nothing newer than generation ${known}, and ${held.generation} runs here; an operator must decide`,
   }
 }
 

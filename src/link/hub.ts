@@ -66,7 +66,13 @@ const createState = (deps: HubDeps) => {
   const codec = nodeCodec(deps.sha256)
   return {
     codec,
-    desk: createDesk({ epoch: deps.epoch, codec, sign: deps.sign, render: device => rendered(deps, device) }),
+    desk: createDesk({
+      epoch: deps.epoch,
+      ...(deps.base === undefined ? {} : { base: deps.base }),
+      codec,
+      sign: deps.sign,
+      render: device => rendered(deps, device),
+    }),
     admission: createAdmission(deps.acceptRate ?? ACCEPT_RATE_PER_SECOND, ACCEPT_BURST),
     /** By device. */
     admissions: new Map<string, Admission>(),

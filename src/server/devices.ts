@@ -26,6 +26,8 @@ export interface DevicesDeps {
   readonly pki: Pki
   readonly headKeyPem: string
   readonly epoch: string
+  /** The store's: what its epoch knows of others. */
+  readonly base?: number
   readonly view: LiveView
   readonly verbs: Verbs
   readonly kinds: readonly Kind[]
@@ -69,6 +71,7 @@ export const openDevices = (deps: DevicesDeps): Devices => {
     random: deps.random,
     log,
     epoch: deps.epoch,
+    ...(deps.base === undefined ? {} : { base: deps.base }),
     sign: text => deps.pki.sign(deps.headKeyPem, text),
     sha256: deps.pki.sha256,
     render(device) {

@@ -229,6 +229,7 @@ const assemble = async (
     ...deps,
     headKeyPem: credentials.headKey.privatePem,
     epoch: store.epoch,
+    ...(store.base === undefined ? {} : { base: store.base }),
     view,
     verbs,
     kinds: KINDS,

@@ -1,5 +1,7 @@
 // The seam below the state machine: an atomic, durable, ordered append. SQLite stands behind it, or memory, or a simulated disk.
 
+import type { ColdValue } from './cold.ts'
+
 export type EventType = 'ADDED' | 'MODIFIED' | 'DELETED'
 
 /** One change as it lies in the log. For DELETED `value` is the final state. */
@@ -9,6 +11,11 @@ export interface Row {
   readonly revision: number
   readonly createRevision: number
   readonly value: Buffer
+}
+
+/** A current object as it is found at the start; its value may have been put away already. */
+export interface LoadedRow extends Omit<Row, 'type' | 'value'> {
+  readonly value: Buffer | ColdValue
 }
 
 export interface Batch {
@@ -32,8 +39,10 @@ export interface Journal {
 /** What a journal holds when it is opened. */
 export interface Loaded {
   readonly epoch: string
+  /** What this epoch knows of others: all up to this revision, nothing above. Absent in files of before. */
+  readonly base?: number
   /** The newest state of each key, in any order. */
-  readonly current: readonly Omit<Row, 'type'>[]
+  readonly current: readonly LoadedRow[]
   /** The tail of the log, in revision order, without holes. */
   readonly log: readonly Row[]
   /** Every change above this revision is in `log`. */

@@ -5,7 +5,7 @@ import { DamageError } from './damage.ts'
 import type { Database } from './database.ts'
 import type { EventType, Loaded, Row } from './journal.ts'
 import { COPY_ROWS, WINDOW_BYTES_MAX, WINDOW_EVENTS_MAX } from './limits.ts'
-import type { Meta } from './meta.ts'
+import { eraOf, type Meta } from './meta.ts'
 import { isIntact, type SqlRow } from './schema.ts'
 
 /** SQLite's own check: pages, and (unlike quick_check, for a third more time) that the index of keys agrees with the rows. */
@@ -101,7 +101,7 @@ export const loadAll = async (
   const revision = Math.max(durable, meta.ceiling)
   return {
     loaded: {
-      epoch: meta.epoch,
+      ...eraOf(meta),
       current,
       log: tail.rows,
       floor: tail.floor,

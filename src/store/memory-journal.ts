@@ -11,13 +11,14 @@ export interface MemoryJournal extends Journal {
 
 export interface MemoryJournalOptions {
   readonly epoch: string
+  readonly base?: number
   /**
    * Calls `land` later; before that the batch is not durable, without it the batch is lost as in a crash. An error makes the commit fail.
    */
   readonly defer: (land: (error?: Error) => void, batch: Batch) => void
 }
 
-export const createMemoryJournal = ({ epoch, defer }: MemoryJournalOptions): MemoryJournal => {
+export const createMemoryJournal = ({ epoch, base = 0, defer }: MemoryJournalOptions): MemoryJournal => {
   const current = new Map<string, Row>()
   let log: Row[] = []
   let floor = 1
@@ -48,7 +49,7 @@ export const createMemoryJournal = ({ epoch, defer }: MemoryJournalOptions): Mem
     load() {
       const revision = Math.max(durable, ceiling)
       ceiling = revision + CEILING_STEP
-      return { epoch, current: [...current.values()], log: [...log], floor, olderRows: 0, durable, revision, ceiling }
+      return { epoch, base, current: [...current.values()], log: [...log], floor, olderRows: 0, durable, revision, ceiling }
     },
   }
 }

@@ -7,15 +7,38 @@ import type { Database } from './database.ts'
 /** Raised when the tables change in a way older programs cannot read. */
 const FORMAT_VERSION = 1
 
-export interface Meta {
+/** A server's time between two restores. */
+export interface Era {
   readonly epoch: string
+  /** What it began with: of other epochs everything up to this revision is known here, and nothing above it. Absent in files of before. */
+  readonly base?: number
+}
+
+export interface Meta extends Era {
   /** Revisions up to this one may have been handed out. */
   readonly ceiling: number
   /** False after a clean close. */
   readonly open: boolean
+  /** Only in snapshots: the revision they are a copy of. A database that has it was put in place by somebody, and went back in time. */
+  readonly snapshot?: number
 }
 
-const sumOf = (format: number, { epoch, ceiling, open }: Meta): number => crc32(Buffer.from(`${format}\n${epoch}\n${ceiling}\n${open}`))
+/** Without anything else. */
+export const eraOf = ({ epoch, base }: Era): Era => (base === undefined ? { epoch } : { epoch, base })
+
+const sumOf = (format: number, { epoch, base, ceiling, open, snapshot }: Meta): number =>
+  crc32(
+    Buffer.from(
+      [
+        format,
+        epoch,
+        ceiling,
+        open,
+        ...(base === undefined ? [] : ['base', base]),
+        ...(snapshot === undefined ? [] : ['snapshot', snapshot]),
+      ].join('\n'),
+    ),
+  )
 
 /** The value of the row. */
 export const metaText = (meta: Meta): string => JSON.stringify({ format: FORMAT_VERSION, ...meta, sum: sumOf(FORMAT_VERSION, meta) })
@@ -38,7 +61,7 @@ export const readMeta = async (database: Database): Promise<Meta> => {
   const names = tables.map(table => table.name).join()
   if (names !== 'current,log,meta') throw new DamageError(names === '' ? 'it has no tables' : `its tables are ${names}`)
   const rows = await database.all<{ value: unknown }>("SELECT value FROM meta WHERE name = 'store' ORDER BY name")
-  const { format, epoch, ceiling, open } = parse(rows[0]?.value)
+  const { format, epoch, base, ceiling, open, snapshot } = parse(rows[0]?.value)
   if (format > FORMAT_VERSION) throw new FormatError(`its format ${format} is newer than ${FORMAT_VERSION}`)
-  return { epoch, ceiling, open }
+  return { epoch, ceiling, open, ...(base === undefined ? {} : { base }), ...(snapshot === undefined ? {} : { snapshot }) }
 }

@@ -12,6 +12,7 @@ import type { Journal, Loaded } from './journal.ts'
 import { CLOSING_SNAPSHOT_BYTES_MAX } from './limits.ts'
 import { lockDirectory } from './lock.ts'
 import { createMemoryJournal } from './memory-journal.ts'
+import { type Era, eraOf } from './meta.ts'
 import { type Recovered, recover } from './recovery.ts'
 import { createSnapshotSchedule } from './snapshot-schedule.ts'
 import { listSnapshots, writeSnapshot } from './snapshots.ts'
@@ -36,7 +37,7 @@ export interface OpenStoreDeps extends StoreDeps {
 
 export interface StoreShell {
   readonly core: Core
-  readonly epoch: string
+  readonly era: Era
   readonly recovery: Recovery
   readonly snapshot: () => Promise<string>
   /** Lets go of what stands behind the core; called once, after the last flush. */
@@ -44,7 +45,7 @@ export interface StoreShell {
 }
 
 /** The door's promises over a core's callbacks. */
-export const createStore = ({ core, epoch, recovery, snapshot, release }: StoreShell): Store => {
+export const createStore = ({ core, era, recovery, snapshot, release }: StoreShell): Store => {
   let closing: Promise<void> | undefined
   const flush = (): Promise<void> => new Promise((resolve, reject) => core.flush(error => (error ? reject(error) : resolve())))
   const close = async (): Promise<void> => {
@@ -60,7 +61,7 @@ export const createStore = ({ core, epoch, recovery, snapshot, release }: StoreS
     get revision() {
       return core.revision
     },
-    epoch,
+    ...eraOf(era),
     recovery,
     stats: core.stats,
     get: key => core.get(key),
@@ -91,11 +92,11 @@ const assemble = async (
   { database, loaded, recovery }: Recovered,
   unlock: () => Promise<void>,
 ): Promise<Store> => {
-  const journal = await createSqliteJournal(database, loaded.epoch)
+  const journal = await createSqliteJournal(database, eraOf(loaded))
   const schedule = createSnapshotSchedule({
     ...deps,
     first: (await listSnapshots(snapshotDir)).length === 0,
-    write: () => writeSnapshot(snapshotDir, { epoch: loaded.epoch, ...core.entries() }),
+    write: () => writeSnapshot(snapshotDir, { ...eraOf(loaded), ...core.entries() }),
   })
   const committed = (durableWrites: number, bytes: number): void => {
     if (durableWrites > 0) schedule.written(bytes)
@@ -103,7 +104,7 @@ const assemble = async (
   const core = createCore({ ...deps, journal, committed }, loaded)
   return createStore({
     core,
-    epoch: loaded.epoch,
+    era: loaded,
     recovery,
     snapshot: schedule.now,
     async release() {
@@ -149,7 +150,7 @@ export const openStoreOn = (deps: StoreDeps, journal: Journal, loaded: Loaded): 
   const core = createCore({ ...deps, journal }, loaded)
   return createStore({
     core,
-    epoch: loaded.epoch,
+    era: loaded,
     recovery: { kind: loaded.durable === 1 ? 'created' : 'clean', message: 'store is in memory' },
     snapshot: () => Promise.reject(new ApiError('MethodNotAllowed', 'write snapshot: the store is in memory')),
     release: () => Promise.resolve(),

@@ -11,7 +11,7 @@ import { type Database, openDatabase } from './database.ts'
 import type { Loaded } from './journal.ts'
 import { CEILING_STEP, RESTORE_REVISION_STEP } from './limits.ts'
 import { loadAll } from './load.ts'
-import { metaText, readMeta, WRITE_META } from './meta.ts'
+import { eraOf, metaText, readMeta, WRITE_META } from './meta.ts'
 import { listSnapshots, verifySnapshot, writeDatabase } from './snapshots.ts'
 import { markOpen, openForWriting } from './sqlite-journal.ts'
 import type { Recovery } from './store.ts'
@@ -33,14 +33,15 @@ export interface Recovered {
 
 /** An empty database in place, whose revisions begin at `revision`. */
 const createEmpty = ({ files, newEpoch }: RecoveryDeps, revision: number): Promise<void> =>
-  installDraft(files, draft => writeDatabase(draft, { epoch: newEpoch(), revision, ceiling: revision, entries: [] }))
+  installDraft(files, draft => writeDatabase(draft, { epoch: newEpoch(), base: 0, revision, ceiling: revision, entries: [] }, false))
 
 /** Puts the newest snapshot that verifies in the database's place; returns its name. Undefined when there is none. */
 const restoreSnapshot = async ({ files, newEpoch, log }: RecoveryDeps): Promise<string | undefined> => {
   for (const name of await listSnapshots(files.snapshotDir)) {
     const snapshot = join(files.snapshotDir, name)
+    let known: number
     try {
-      await verifySnapshot(snapshot)
+      known = (await verifySnapshot(snapshot)).revision
     } catch (error) {
       if (!(error instanceof DamageError)) throw error
       log.error('snapshot is damaged', { name, cause: error.message })
@@ -51,7 +52,9 @@ const restoreSnapshot = async ({ files, newEpoch, log }: RecoveryDeps): Promise<
       const database = await openDatabase(draft)
       try {
         const { ceiling } = await readMeta(database)
-        await database.run(WRITE_META, [metaText({ epoch: newEpoch(), ceiling: ceiling + RESTORE_REVISION_STEP, open: false })])
+        await database.run(WRITE_META, [
+          metaText({ epoch: newEpoch(), base: known, ceiling: ceiling + RESTORE_REVISION_STEP, open: false }),
+        ])
       } finally {
         await database.close()
       }
@@ -87,17 +90,20 @@ const loadDatabase = async (deps: RecoveryDeps): Promise<Recovered> => {
     return await blamingFile(async () => {
       const meta = await readMeta(database)
       const { loaded, logDamage } = await loadAll(database, meta)
-      const lost = await lostCommits(deps, meta.open, wal)
-      const epoch = lost === undefined ? meta.epoch : deps.newEpoch()
+      const lost =
+        meta.snapshot === undefined
+          ? await lostCommits(deps, meta.open, wal)
+          : `store.db is a snapshot of revision ${meta.snapshot} that was put in its place`
+      const era = lost === undefined ? eraOf(meta) : { epoch: deps.newEpoch(), base: meta.snapshot ?? loaded.durable }
       const revision = loaded.revision + (lost === undefined ? 0 : RESTORE_REVISION_STEP)
       const ceiling = revision + CEILING_STEP
-      await markOpen(database, epoch, ceiling)
+      await markOpen(database, era, ceiling)
       if (logDamage !== undefined) await database.exec('DELETE FROM log')
       const fresh = lost !== undefined || logDamage !== undefined
       const restart = { log: [], floor: revision, durable: revision, olderRows: logDamage === undefined ? loaded.logRows : 0 }
       return {
         database,
-        loaded: { ...loaded, epoch, revision, ceiling, ...(fresh ? restart : {}) },
+        loaded: { ...loaded, ...era, revision, ceiling, ...(fresh ? restart : {}) },
         recovery: describe(lost, logDamage, kept),
       }
     })

@@ -9,12 +9,11 @@ import { syncPath } from './data-files.ts'
 import { openDatabase } from './database.ts'
 import { BATCH_BYTES_MAX, COPY_ROWS, SNAPSHOTS_KEPT } from './limits.ts'
 import { checkPages, readCurrent } from './load.ts'
-import { metaText, readMeta, WRITE_META } from './meta.ts'
+import { type Era, eraOf, metaText, readMeta, WRITE_META } from './meta.ts'
 import { SCHEMA } from './schema.ts'
 import type { Entry } from './store.ts'
 
-export interface SnapshotContent {
-  readonly epoch: string
+export interface SnapshotContent extends Era {
   readonly revision: number
   readonly ceiling: number
   readonly entries: readonly Entry[]
@@ -36,10 +35,10 @@ export const verifySnapshot = (file: string): Promise<{ readonly count: number; 
   blamingFile(async () => {
     const database = await openDatabase(file, 'readonly')
     try {
-      await readMeta(database)
+      const meta = await readMeta(database)
       await checkPages(database)
       let count = 0
-      let revision = 1
+      let revision = meta.snapshot ?? 1
       await readCurrent(database, row => {
         count++
         revision = Math.max(revision, row.revision)
@@ -67,11 +66,12 @@ const inParts = (entries: readonly Entry[]): Entry[][] => {
 }
 
 /** Writes a database file that holds this content and an empty log. The caller syncs it. */
-export const writeDatabase = async (file: string, content: SnapshotContent): Promise<void> => {
+export const writeDatabase = async (file: string, content: SnapshotContent, isSnapshot: boolean): Promise<void> => {
   const database = await openDatabase(file)
   try {
     await database.exec(`PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA cache_size = -512; BEGIN; ${SCHEMA}`)
-    await database.run(WRITE_META, [metaText({ epoch: content.epoch, ceiling: content.ceiling, open: false })])
+    const meta = { ...eraOf(content), ceiling: content.ceiling, open: false, ...(isSnapshot ? { snapshot: content.revision } : {}) }
+    await database.run(WRITE_META, [metaText(meta)])
     for (const part of inParts(content.entries)) {
       let offset = 1
       const tuples = part.map(entry => {
@@ -100,7 +100,7 @@ export const writeSnapshot = async (
   const draft = join(dir, `${name}.draft`)
   await rm(draft, { force: true })
   try {
-    await writeDatabase(draft, content)
+    await writeDatabase(draft, content, true)
     await syncPath(draft)
     const { count } = await verifySnapshot(draft)
     if (count !== content.entries.length) throw new DamageError(`it holds ${count} objects instead of ${content.entries.length}`)

@@ -3,7 +3,7 @@
 import { type Database, openDatabase, type Statement } from './database.ts'
 import type { Journal } from './journal.ts'
 import { DATABASE_PAGES_MAX } from './limits.ts'
-import { metaText, WRITE_META } from './meta.ts'
+import { type Era, metaText, WRITE_META } from './meta.ts'
 import { COMMIT, COMMIT_VIEW, commitParams } from './schema.ts'
 
 /**
@@ -41,23 +41,23 @@ export const openForWriting = async (file: string, pagesMax: number = DATABASE_P
  * Marks the database as in use, with a reservation of revisions, and moves that mark into the file itself: a start that finds the mark
  * but no WAL knows that the WAL was lost.
  */
-export const markOpen = async (database: Database, epoch: string, ceiling: number): Promise<void> => {
-  await database.run(WRITE_META, [metaText({ epoch, ceiling, open: true })])
+export const markOpen = async (database: Database, era: Era, ceiling: number): Promise<void> => {
+  await database.run(WRITE_META, [metaText({ ...era, ceiling, open: true })])
   await database.exec('PRAGMA wal_checkpoint(PASSIVE)')
 }
 
 /** A journal over an open, loaded and marked database. */
-export const createSqliteJournal = async (database: Database, epoch: string): Promise<SqliteJournal> => {
+export const createSqliteJournal = async (database: Database, era: Era): Promise<SqliteJournal> => {
   await database.exec(COMMIT_VIEW)
   const statement: Statement = await database.prepare(COMMIT)
   return {
     commit(batch, done) {
-      const meta = batch.ceiling === undefined ? null : metaText({ epoch, ceiling: batch.ceiling, open: true })
+      const meta = batch.ceiling === undefined ? null : metaText({ ...era, ceiling: batch.ceiling, open: true })
       statement.run(commitParams(batch, meta), done)
     },
     async close(revision) {
       try {
-        await database.run(WRITE_META, [metaText({ epoch, ceiling: revision, open: false })])
+        await database.run(WRITE_META, [metaText({ ...era, ceiling: revision, open: false })])
       } finally {
         await database.close()
       }

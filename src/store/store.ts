@@ -97,6 +97,8 @@ export interface Store {
   readonly revision: number
   /** Changes when the state went back in time (restored from a snapshot): section 6 of the design. */
   readonly epoch: string
+  /** Of other epochs everything up to this revision is known here, and nothing above it. Absent in stores of before. */
+  readonly base?: number
   readonly recovery: Recovery
   /** Committed state. */
   get(key: string): Entry | undefined

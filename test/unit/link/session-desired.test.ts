@@ -121,12 +121,33 @@ t.test('a restored server with the same content, or with newer content, is simpl
   run(w, 60_000)
   t.equal(w.disk?.head.epoch, 'e2')
   w.desk.epoch = 'e3'
+  w.desk.base = w.disk!.head.generation
   w.truth.revision = 100
   w.truth.values = { a: 'newer' }
   startServer(w)
   run(w, 60_000)
   t.strictSame(values(w), { a: 'newer' })
   t.strictSame(w.refused, [])
+})
+
+t.test('a restored server that counts on above what it forgot is not followed without a decision', async t => {
+  const w = newWorld()
+  change(w, 'a', 'one')
+  run(w, 1000)
+  const backup = w.truth.revision
+  change(w, 'a', 'two')
+  run(w, 1000)
+  w.desk.epoch = 'e2'
+  w.desk.base = backup
+  w.truth.revision = backup + 1_000_000
+  w.truth.values = { a: 'one' }
+  startServer(w)
+  run(w, 60_000)
+  t.strictSame(values(w), { a: 'two' })
+  t.match(w.device.desired.conflict?.message, /knows nothing newer than generation/)
+  put(w, { in: 'resume' })
+  run(w, 1000)
+  t.strictSame(values(w), { a: 'one' })
 })
 
 t.test('another version of the server renders the same revision differently: the device follows', async t => {

@@ -69,6 +69,9 @@ const ACTS: Readonly<Record<string, (w: World, n: number) => void>> = {
   /** From a backup: time goes back, and the epoch says so. */
   restore: (w, n) => {
     w.truth.revision = Math.max(1, w.truth.revision - (n % 20))
+    w.desk.base = w.truth.revision
+    // Revisions handed out before the restore are not handed out again.
+    if (n % 2 === 0) w.truth.revision += 1000
     w.truth.values = n % 3 === 0 ? { ...w.truth.values } : { a: `restored ${n}` }
     w.desk.epoch = `e${Number(w.desk.epoch.slice(1)) + 1}`
     w.seen.clear()
@@ -110,7 +113,7 @@ const fault = (w: World): string | undefined => {
     const before = w.applied[i - 1]?.head
     if (before?.epoch === head.epoch && head.generation < before.generation) return 'applied an older generation'
     if (before && Number(head.epoch.slice(1)) < Number(before.epoch.slice(1))) return 'applied an older epoch'
-    const lower = before && before.epoch !== head.epoch && head.generation <= before.generation && head.sha256 !== before.sha256
+    const lower = before && before.epoch !== head.epoch && (head.base ?? 0) < before.generation && head.sha256 !== before.sha256
     if (lower && !head.replaces) return 'followed a restored server without being told to'
     if (head.sig !== signWith('key', headText(DEVICE, head))) return 'acted on a head that was not signed'
     if (codec.sha256(codec.encode(canonicalJson(document))) !== head.sha256) return 'acted on a document that is not the head’s'

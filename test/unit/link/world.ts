@@ -64,7 +64,7 @@ interface Wire {
 
 export interface World {
   nowMs: number
-  readonly desk: { current: Desk; epoch: string; secret: string }
+  readonly desk: { current: Desk; epoch: string; base: number; secret: string }
   readonly truth: { revision: number; values: Record<string, string> }
   record: ServerRecord
   device: DeviceState
@@ -93,7 +93,7 @@ export const newWorld = (): World => {
   const truth = { revision: 1, values: {} as Record<string, string> }
   const world: World = {
     nowMs: 0,
-    desk: { current: undefined as unknown as Desk, epoch: 'e1', secret: 'key' },
+    desk: { current: undefined as unknown as Desk, epoch: 'e1', base: 0, secret: 'key' },
     truth,
     record: newRecord(DEVICE),
     device: undefined as unknown as DeviceState,
@@ -120,9 +120,10 @@ export const newWorld = (): World => {
 }
 
 export const startServer = (w: World): void => {
-  const { epoch, secret } = w.desk
+  const { epoch, base, secret } = w.desk
   w.desk.current = createDesk({
     epoch,
+    base,
     codec,
     sign: text => signWith(secret, text),
     render: device => (device === DEVICE ? { document: documentOf(w.truth.values), revision: w.truth.revision } : undefined),

@@ -41,6 +41,27 @@ t.test('after a kill everything is there, in the same epoch', each =>
   }),
 )
 
+t.test(
+  'a snapshot that an operator put in the place of the database is a new epoch, which says what it knows, from then on',
+  async each => {
+    const dir = scene.copy()
+    const name = readdirSync(join(dir, 'snapshots')).sort().at(-1)!
+    copyFileSync(join(dir, 'snapshots', name), join(dir, 'store.db'))
+    rmSync(join(dir, 'store.db-wal'))
+    const first = await openAt(dir)
+    each.match(first.recovery, { kind: 'repaired', message: /store.db is a snapshot of revision \d+ that was put in its place/ })
+    each.same(pictureOf(first), newestSnapshot)
+    each.not(first.epoch, scene.epoch)
+    each.equal(first.base, Number(/\d+/.exec(name)?.[0]))
+    each.ok(first.revision >= 1_000_000_000)
+    await first.close()
+    await opened(dir, store => {
+      each.equal(store.recovery.kind, 'clean')
+      each.match({ epoch: store.epoch, base: store.base }, { epoch: first.epoch, base: first.base })
+    })
+  },
+)
+
 t.test('a truncated database: the newest snapshot takes over and the damaged file is kept', async each => {
   for (const part of [0, 0.1, 0.5, 0.9]) {
     const dir = scene.copy()
