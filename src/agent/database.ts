@@ -22,6 +22,7 @@ const SCHEMA = `
 PRAGMA locking_mode = EXCLUSIVE;
 PRAGMA journal_mode = WAL;
 PRAGMA synchronous = FULL;
+PRAGMA secure_delete = ON;
 PRAGMA journal_size_limit = 4194304;
 PRAGMA cache_size = -512;
 PRAGMA temp_store = MEMORY;
