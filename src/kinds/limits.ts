@@ -30,3 +30,5 @@ export const PATH_LENGTH_MAX = 1024
 export const INTEGER_MAX = Number.MAX_SAFE_INTEGER
 /** metadata.generateName is cut so that five random characters fit into a DNS label. */
 export const GENERATE_NAME_LENGTH_MAX = LABEL_LENGTH_MAX - 5
+/** Durations in annotations; a longer one is refused: FieldValueInvalid. */
+export const DURATION_MS_MAX = 10 * 365 * 86_400_000

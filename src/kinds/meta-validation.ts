@@ -4,6 +4,7 @@
 import { deepEqual } from '../base/json.ts'
 import type { Cause } from './causes.ts'
 import { forbidden, IMMUTABLE, invalid, invalidAll, required, tooLong } from './causes.ts'
+import { validatePolicyAnnotations } from './disconnection.ts'
 import { ANNOTATIONS_BYTES_MAX } from './limits.ts'
 import type { KubeObject, ObjectMeta, OwnerReference } from './meta.ts'
 import { byteLength, dns1123Label, qualifiedName } from './names.ts'
@@ -22,7 +23,7 @@ const validateAnnotations = (annotations: Record<string, string>, path: string):
     sizeBytes += byteLength(key) + byteLength(value)
   }
   if (sizeBytes > ANNOTATIONS_BYTES_MAX) causes.push(tooLong(path, ANNOTATIONS_BYTES_MAX))
-  return causes
+  return [...causes, ...validatePolicyAnnotations(annotations, path)]
 }
 
 const validateOwners = (owners: readonly OwnerReference[], path: string): Cause[] => {
