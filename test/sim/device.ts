@@ -3,6 +3,7 @@
 
 import type { Action, ActionResult } from '../../src/agent/action.ts'
 import type { Device } from '../../src/agent/device.ts'
+import type { Hold } from '../../src/agent/holds.ts'
 import type { Image } from '../../src/agent/images/images.ts'
 import { createLoop } from '../../src/agent/loop.ts'
 import { type DeviceState, type Input, newState, type Output } from '../../src/agent/machine.ts'
@@ -104,6 +105,7 @@ const NODE_STATUS = {
 interface Files {
   held: Held | undefined
   readonly memories: Map<string, PodMemory>
+  holds: readonly Hold[]
   readonly folders: Set<string>
 }
 
@@ -211,6 +213,12 @@ const openAgent = (deps: AgentDeps): Agent => {
             }
           }, resolve),
         ),
+      saveHolds: holds =>
+        new Promise(resolve =>
+          deps.write(() => {
+            files.holds = holds
+          }, resolve),
+        ),
     },
   })
   const early: ((link: DeviceLink) => void)[] = []
@@ -232,6 +240,7 @@ const openAgent = (deps: AgentDeps): Agent => {
       tell(link => link.addEvent({ regarding, type, reason, note, time: timestamp(clock.now()) }))
     },
     remember: ({ uid, memory }) => remembering.pod(uid, memory),
+    keepHolds: ({ holds }) => remembering.holds(holds),
     forgetLogs: () => {},
   }
   const carry = (output: Output): void => (table[output.do] as (output: Output) => void)(output)
@@ -243,6 +252,7 @@ const openAgent = (deps: AgentDeps): Agent => {
     document: files.held?.document,
     memories: new Map(files.memories),
     folders: [...files.folders],
+    holds: files.holds,
   })
   const stopWatching = device.runtime.onExit(container => loop.send({ on: 'exited', container }))
   const link = openLink(deps, document => {
@@ -268,7 +278,7 @@ export const createSimDevice = (deps: DeviceDeps, name: string): SimDevice => {
   })
   const link = createSimLink(world, name, profile.link)
   const disk = createSimDisk(world, random.fork('disk'), FLASH)
-  const files: Files = { held: undefined, memories: new Map(), folders: new Set() }
+  const files: Files = { held: undefined, memories: new Map(), holds: [], folders: new Set() }
   const count = { boots: 1, lives: 0 }
   const live: { agent: Agent | undefined; tender: (() => void)[] } = { agent: undefined, tender: [] }
 
