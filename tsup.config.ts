@@ -24,6 +24,10 @@ export default defineConfig({
   banner: { js: '#!/usr/bin/env -S MALLOC_ARENA_MAX=1 MALLOC_TRIM_THRESHOLD_=131072 node --max-semi-space-size=8' },
   define: {
     'process.env.HELIO_VERSION': JSON.stringify(process.env['HELIO_VERSION'] ?? '0.1.0'),
+    // The earliest the present can be; SOURCE_DATE_EPOCH (seconds) makes a build repeatable.
+    'process.env.HELIO_BUILT': JSON.stringify(
+      new Date(process.env['SOURCE_DATE_EPOCH'] ? Number(process.env['SOURCE_DATE_EPOCH']) * 1000 : Date.now()).toISOString(),
+    ),
     'process.env.HELIO_COMMIT': JSON.stringify(process.env['HELIO_COMMIT'] ?? 'unknown'),
   },
   esbuildPlugins: [

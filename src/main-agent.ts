@@ -4,6 +4,7 @@ import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { type Agent, startAgent } from './agent/agent.ts'
 import { openImageStore } from './agent/images/image-store.ts'
+import { clockWithFloor, type FlooredClock } from './base/clock-floor.ts'
 import type { Log } from './base/log.ts'
 import { systemClock } from './host/clock.ts'
 import { systemExec } from './host/exec.ts'
@@ -12,6 +13,7 @@ import { systemFiles } from './host/files.ts'
 import { jsonLog, type LogLevel } from './host/log.ts'
 import { systemPki } from './host/pki.ts'
 import { systemRandom } from './host/random.ts'
+import { openSealer } from './host/seal.ts'
 import { openDeviceLink, webSocketDialer } from './link/transports/index.ts'
 import { complain, explain, nodeNameOf, readRole, untilStopped, VERSION } from './main-options.ts'
 import { allocateAddress, createNetwork } from './network/index.ts'
@@ -23,19 +25,26 @@ export interface DeviceOptions {
   readonly runtime: string
   readonly server?: string | undefined
   readonly token?: string | undefined
+  /** DIR/device.key when left out. */
+  readonly secretKeyFile?: string | undefined
 }
 
+/** The clock of a device: its own is never believed alone. */
+export const deviceClock = (): FlooredClock => clockWithFloor(systemClock, Date.parse(VERSION.buildDate))
+
 /** Starts the pods of this data folder, then looks for the server. */
-export const startDevice = async (deps: { readonly log: Log }, options: DeviceOptions): Promise<Agent> => {
-  const { log } = deps
+export const startDevice = async (deps: { readonly log: Log; readonly clock: FlooredClock }, options: DeviceOptions): Promise<Agent> => {
+  const { log, clock } = deps
   const { dataDir } = options
   const facts = hostFacts(dataDir)
   const runtime = await selectRuntime(options.runtime as 'auto' | 'crun' | 'process', {
     exec: systemExec,
-    clock: systemClock,
+    clock,
     log,
     dir: join(dataDir, 'run'),
   })
+  const { sealer, made } = openSealer(systemFiles, options.secretKeyFile ?? join(dataDir, 'device.key'))
+  if (made) log.info('key of the state on disk made', { file: options.secretKeyFile ?? 'device.key' })
   const agent = startAgent({
     dir: dataDir,
     nodeName: options.nodeName ?? nodeNameOf(facts.hostname),
@@ -43,11 +52,12 @@ export const startDevice = async (deps: { readonly log: Log }, options: DeviceOp
     runtime,
     network: createNetwork({ exec: systemExec, log, instance: dataDir }, runtime),
     allocateAddress,
-    images: openImageStore(join(dataDir, 'images'), { clock: systemClock, exec: systemExec, log }),
-    clock: systemClock,
+    images: openImageStore(join(dataDir, 'images'), { clock, exec: systemExec, log }),
+    clock,
     random: systemRandom,
     log,
     files: systemFiles,
+    sealer,
     exec: systemExec,
     pki: systemPki,
     hostFacts: () => hostFacts(dataDir),
@@ -105,14 +115,16 @@ export const runAgent = async (argv: readonly string[]): Promise<number> => {
     return 2
   }
   try {
+    const clock = deviceClock()
     const agent = await startDevice(
-      { log: jsonLog(options['logLevel'] as LogLevel) },
+      { log: jsonLog(options['logLevel'] as LogLevel, undefined, clock), clock },
       {
         dataDir: String(options['dataDir']),
         nodeName: options['nodeName'] as string | undefined,
         runtime: String(options['runtime']),
         server: options['server'] as string | undefined,
         token: options['token'] as string | undefined,
+        secretKeyFile: options['secretKeyFile'] as string | undefined,
       },
     )
     process.stdout.write(`ready ${agent.nodeName}\n`)

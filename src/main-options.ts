@@ -39,6 +39,12 @@ export const AGENT_OPTIONS: readonly Option[] = [
   ...SHARED,
   { flag: 'server', type: 'text', value: 'URL', describe: 'https://HOST:6443; may be left out once the device has joined' },
   { flag: 'token', type: 'text', value: 'TOKEN', describe: 'join token of the server; only needed to join' },
+  {
+    flag: 'secret-key-file',
+    type: 'text',
+    value: 'FILE',
+    describe: 'key of the state on disk (default: DIR/device.key); put it where a thief of DIR has it not',
+  },
   { flag: 'link', type: 'text', choices: ['ws', 'mqtt'], default: 'ws', describe: 'transport to the server (mqtt: not in this version)' },
 ]
 
@@ -166,6 +172,7 @@ const ARCHITECTURES: Readonly<Record<string, string>> = { x64: 'amd64', arm64: '
 export const VERSION = {
   gitVersion: `v1.36.0+helio.${process.env.HELIO_VERSION ?? '0.0.0'}`,
   gitCommit: process.env.HELIO_COMMIT ?? 'unknown',
-  buildDate: '1970-01-01T00:00:00Z',
+  /** The earliest the present can be, for machines whose clock says otherwise. */
+  buildDate: process.env.HELIO_BUILT ?? '2026-11-01T00:00:00Z',
   platform: `linux/${ARCHITECTURES[process.arch] ?? process.arch}`,
 } as const

@@ -1,6 +1,7 @@
 // The server role: concrete clock, entropy, keys and files; the control plane, and an agent beside it joined over loopback.
 
 import { hostname, networkInterfaces } from 'node:os'
+import { clockWithFloor } from './base/clock-floor.ts'
 import { messageOf } from './base/errors.ts'
 import { systemClock } from './host/clock.ts'
 import { systemFiles } from './host/files.ts'
@@ -25,7 +26,11 @@ export const runServer = async (argv: readonly string[]): Promise<number> => {
   const log = jsonLog(options['logLevel'] as LogLevel)
   if (options['mqttPort'] !== undefined) log.info('--mqtt-port has no effect: this version has no MQTT endpoint')
   const dataDir = String(options['dataDir'])
-  const deps = { clock: systemClock, random: systemRandom, log, files: systemFiles, pki: systemPki }
+  // Certificates made by a server that woke up in 1970 would be good for nobody.
+  const clock = clockWithFloor(systemClock, Date.parse(VERSION.buildDate))
+  const wrong = clock.complaint()
+  if (wrong !== undefined) log.error(wrong, { hint: 'set the clock: people’s certificates may be refused until then; devices are not' })
+  const deps = { clock, random: systemRandom, log, files: systemFiles, pki: systemPki }
   const closers: (() => Promise<void>)[] = []
   const close = async (): Promise<void> => {
     for (const each of closers.reverse()) await each()
@@ -44,14 +49,18 @@ export const runServer = async (argv: readonly string[]): Promise<number> => {
     closers.push(() => server.close())
     process.stdout.write(`ready ${server.url}\n`)
     if (options['noAgent'] !== true) {
-      const { startDevice } = await import('./main-agent.ts')
-      const agent = await startDevice(deps, {
-        dataDir,
-        server: server.url,
-        token: server.joinToken,
-        nodeName: options['nodeName'] as string | undefined,
-        runtime: String(options['runtime']),
-      })
+      const { deviceClock, startDevice } = await import('./main-agent.ts')
+      // A clock of its own: one that is told its own time would never come back from a wrong one.
+      const agent = await startDevice(
+        { log, clock: deviceClock() },
+        {
+          dataDir,
+          server: server.url,
+          token: server.joinToken,
+          nodeName: options['nodeName'] as string | undefined,
+          runtime: String(options['runtime']),
+        },
+      )
       closers.push(() => agent.close())
     }
   } catch (error) {

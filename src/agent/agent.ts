@@ -3,13 +3,14 @@
 
 import { chmodSync, mkdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import type { Clock } from '../base/clock.ts'
+import type { FlooredClock } from '../base/clock-floor.ts'
 import type { Exec } from '../base/exec.ts'
 import type { Files } from '../base/files.ts'
 import type { HostFacts } from '../base/host-facts.ts'
 import type { Log } from '../base/log.ts'
 import type { Pki } from '../base/pki.ts'
 import type { Random } from '../base/random.ts'
+import type { Sealer } from '../base/sealer.ts'
 import type { DeviceLink, Document } from '../link/link.ts'
 import type { AllocateAddress, Network } from '../network/network.ts'
 import type { Runtime } from '../runtime/runtime.ts'
@@ -48,10 +49,12 @@ export interface AgentDeps {
   readonly network: Network
   readonly allocateAddress: AllocateAddress
   readonly images: ImageStore
-  readonly clock: Clock
+  readonly clock: FlooredClock
   readonly random: Random
   readonly log: Log
   readonly files: Files
+  /** For the state on disk; its key lies elsewhere. */
+  readonly sealer: Sealer
   readonly exec: Exec
   readonly pki: Pick<Pki, 'createRequest' | 'publicKeyPin'>
   readonly hostFacts: () => HostFacts
@@ -161,7 +164,7 @@ const closeFolders = (dir: string): void => {
 /** Starts the agent: pods first, the network to the server afterwards. Rejects only when the device's own folder or runtime cannot be used. */
 export const startAgent = async (deps: AgentDeps): Promise<Agent> => {
   const startedWallMs = deps.clock.now()
-  const memory = await openMemory({ dir: deps.dir, files: deps.files, log: deps.log })
+  const memory = await openMemory(deps)
   closeFolders(deps.dir)
   const parts = assemble(deps, memory)
   const { state, exits, loop, carrier } = parts

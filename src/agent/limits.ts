@@ -57,6 +57,8 @@ export const LOG_STREAMS_MAX = 32
 
 /** What the agent remembers of pods is written at most this often; a stop flushes. Losing it costs a probe and a counter, never a pod. */
 export const REMEMBER_DELAY_MS = 5_000
+/** The certain time is written this often while the agent runs, and at each contact; a power cut loses at most so much of it. */
+export const CLOCK_KEEP_EVERY_MS = 6 * 3_600_000
 /** The node's own status is looked at this often, and at document changes. */
 export const NODE_STATUS_EVERY_MS = 300_000
 /** Free memory below this share of the capacity raises MemoryPressure; free disk likewise. */
@@ -82,3 +84,17 @@ export const WARNINGS_MAX = 50
 
 /** The copy of the desired state beside the database; a larger one is not read back (documents are bounded far below by the link). */
 export const COPY_BYTES_MAX = 64 * 1024 * 1024
+
+/** A request body of the local API above this is refused (413) before more of it is read. */
+export const LOCAL_BODY_BYTES_MAX = 256 * 1024
+/** Proofs of callers awaited at the same time; the oldest is forgotten and its caller refused. */
+export const PEER_NONCES_MAX = 64
+/** A proof that takes longer is none. */
+export const PEER_NONCE_MS = 10_000
+/** Text of a hold's reason; longer ones are refused. */
+export const HOLD_REASON_CHARS_MAX = 256
+/** How long a `sync` asked on the device waits for its result at most; then it says what is known. */
+export const SYNC_WAIT_MS_MAX = 60_000
+/** How often a waiting `sync` looks at the link, and how long it waits for a document after the contact. */
+export const SYNC_LOOK_MS = 100
+export const SYNC_DOCUMENT_MS = 2_000

@@ -1,17 +1,18 @@
 // What the device keeps over a power cut: who it is, the last document with its head, and a little about each pod. With it alone the last
-// desired state runs for ever. A damaged database is kept aside and the last good copy takes its place: never a boot loop. Secrets in
-// documents are stored as they are; files are 0600 in a 0700 folder. DESIGN section 7, invariant 2.
+// desired state runs for ever. A damaged database is kept aside and the last good copy takes its place: never a boot loop. All of it is
+// sealed with a key that lies elsewhere; files are 0600 in a 0700 folder. DESIGN section 7, invariant 2.
 
-import { existsSync, mkdirSync, renameSync, rmSync } from 'node:fs'
-import { ApiError, messageOf } from '../base/errors.ts'
+import { mkdirSync } from 'node:fs'
+import { messageOf } from '../base/errors.ts'
 import type { Files } from '../base/files.ts'
 import { isObject } from '../base/json.ts'
 import type { Log } from '../base/log.ts'
+import type { Sealer } from '../base/sealer.ts'
 import type { Document, HeldHead, LinkMemory } from '../link/link.ts'
-import { type Database, isBusy, isDamage, openDatabase } from './database.ts'
 import { type Hold, isHolds } from './holds.ts'
 import { COPY_BYTES_MAX } from './limits.ts'
 import type { PodMemory } from './pod-record.ts'
+import { openRows, type Rows, sealOldRows, type Warn, writePods, writeRow } from './sealed-rows.ts'
 
 /** Who this device is to its server; made once, by joining. */
 export interface DeviceIdentity {
@@ -24,11 +25,17 @@ export interface DeviceIdentity {
   readonly certificate: string
   readonly key: string
   readonly headKey: string
+  /** When the certificate was got (RFC 3339): what its life is counted from, since it is dated back. */
+  readonly issuedAt?: string
+  /** A renewed certificate for the same key, and when it was got; it takes the place of the other once it has worked. */
+  readonly renewed?: { readonly certificate: string; readonly issuedAt: string }
 }
 
 export interface AgentMemory {
   /** Repairs made while opening, one line each. */
   readonly warnings: readonly string[]
+  /** There is state on disk that the key file does not open. */
+  readonly keyLost: boolean
   readonly link: LinkMemory
   readonly held: { readonly head: HeldHead; readonly document: Document } | undefined
   readonly identity: DeviceIdentity | undefined
@@ -51,39 +58,13 @@ export interface MemoryDeps {
   readonly dir: string
   readonly files: Files
   readonly log: Log
-}
-
-type Rows = Map<string, string>
-
-interface Loaded {
-  readonly database: Database
-  readonly facts: Rows
-  readonly pods: Rows
+  readonly sealer: Sealer
 }
 
 type Copied = 'identity' | 'held' | 'holds'
 
 const COPIED: Readonly<Record<Copied, string>> = { identity: 'identity', held: 'desired state', holds: 'list of held pods' }
-
-const load = async (file: string): Promise<Loaded> => {
-  const database = await openDatabase(file)
-  try {
-    const facts = await database.all<{ key: string; value: string }>('SELECT key, value FROM fact ORDER BY key')
-    const pods = await database.all<{ uid: string; value: string }>('SELECT uid, value FROM pod ORDER BY uid')
-    return { database, facts: new Map(facts.map(r => [r.key, r.value])), pods: new Map(pods.map(r => [r.uid, r.value])) }
-  } catch (error) {
-    await database.close()
-    throw error
-  }
-}
-
-/** One damaged database is kept for whoever wants to look; an older one gives way. */
-const setAside = (file: string): void => {
-  for (const suffix of ['', '-wal', '-shm', '-journal']) {
-    rmSync(`${file}.damaged${suffix}`, { force: true })
-    if (existsSync(`${file}${suffix}`)) renameSync(`${file}${suffix}`, `${file}.damaged${suffix}`)
-  }
-}
+const COPIES = ['identity', 'held', 'holds'] as const
 
 const parse = (text: string | undefined): unknown => {
   if (text === undefined) return undefined
@@ -102,51 +83,6 @@ const isIdentity = (value: unknown): value is DeviceIdentity =>
   isObject(value) && ['nodeName', 'server', 'ca', 'certificate', 'key', 'headKey'].every(field => typeof value[field] === 'string')
 
 const isPodMemory = (value: unknown): value is PodMemory => isObject(value) && isObject(value['status']) && isObject(value['failures'])
-
-const WRITE_FACT = 'INSERT INTO fact (key, value) VALUES (?1, ?2) ON CONFLICT (key) DO UPDATE SET value = excluded.value'
-/** One statement a batch: upserts and deletions from one JSON array of [uid, value or null]. */
-const WRITE_PODS = `INSERT INTO pod (uid, value) SELECT value->>0, value->>1 FROM json_each(?1) WHERE value->>1 IS NOT NULL
-  ON CONFLICT (uid) DO UPDATE SET value = excluded.value`
-const DELETE_PODS = 'DELETE FROM pod WHERE uid IN (SELECT value->>0 FROM json_each(?1) WHERE value->>1 IS NULL)'
-
-type Warn = (message: string, error?: unknown) => void
-
-/** The database, or an empty one in the place of a damaged one. */
-const openSound = async (file: string, warn: Warn): Promise<Loaded> => {
-  try {
-    return await load(file)
-  } catch (error) {
-    if (isBusy(error))
-      throw new ApiError('Conflict', `open ${file}: another agent uses this folder`, {
-        cause: error,
-        hint: 'stop it first, or give another --data-dir',
-      })
-    if (!isDamage(error)) throw error
-    setAside(file)
-    warn(`the device's database was damaged and is kept as agent.db.damaged`, error)
-    return load(file)
-  }
-}
-
-const writePods = async ({ database, pods }: Loaded, changes: ReadonlyMap<string, PodMemory | null>): Promise<void> => {
-  const rows = [...changes].map(([uid, memory]) => [uid, memory === null ? null : JSON.stringify(memory)] as const)
-  const news = rows.filter(([uid, text]) => (text === null ? pods.has(uid) : pods.get(uid) !== text))
-  if (news.length === 0) return
-  const batch = JSON.stringify(news)
-  await database.exec('BEGIN')
-  try {
-    await database.run(WRITE_PODS, [batch])
-    await database.run(DELETE_PODS, [batch])
-    await database.exec('COMMIT')
-  } catch (error) {
-    await database.exec('ROLLBACK')
-    throw error
-  }
-  for (const [uid, text] of news) {
-    if (text === null) pods.delete(uid)
-    else pods.set(uid, text)
-  }
-}
 
 const soundPods = (pods: Rows): ReadonlyMap<string, PodMemory> => {
   const memories = new Map<string, PodMemory>()
@@ -176,19 +112,20 @@ export const openMemory = async (deps: MemoryDeps): Promise<AgentMemory> => {
     warnings.push(message)
     log.error(message, error === undefined ? {} : { error: messageOf(error) })
   }
-  const loaded = await openSound(`${dir}/agent.db`, warn)
+  const loaded = await openRows(`${dir}/agent.db`, deps.sealer, warn)
   const { database, facts, pods } = loaded
-  const copyOf = (key: Copied): string => `${dir}/agent.copy/${key}.json`
-  const writeFact = async (key: string, value: unknown): Promise<void> => {
-    const text = JSON.stringify(value)
-    if (facts.get(key) === text) return
-    await database.run(WRITE_FACT, [key, text])
-    facts.set(key, text)
+  const copyOf = (key: Copied): string => `${dir}/agent.copy/${key}.sealed`
+  const oldCopyOf = (key: Copied): string => `${dir}/agent.copy/${key}.json`
+  const writeCopy = (key: Copied, text: string): void => files.write(copyOf(key), deps.sealer.seal(`copy/${key}`, text), 0o600)
+  const readCopy = (key: Copied): string | undefined => {
+    const sealed = files.read(copyOf(key), COPY_BYTES_MAX)
+    return sealed === undefined ? files.read(oldCopyOf(key), COPY_BYTES_MAX) : deps.sealer.open(`copy/${key}`, sealed)
   }
   const writeBoth = async (key: Copied, value: unknown): Promise<void> => {
-    await writeFact(key, value)
+    const text = JSON.stringify(value)
+    await writeRow(loaded, key, text)
     try {
-      files.write(copyOf(key), JSON.stringify(value), 0o600)
+      writeCopy(key, text)
     } catch (error) {
       // The database has it; an older copy is better than a refused document.
       log.error('the copy of the device state could not be written', { error: messageOf(error) })
@@ -198,20 +135,35 @@ export const openMemory = async (deps: MemoryDeps): Promise<AgentMemory> => {
   const recall = async <T>(key: Copied, isSound: (value: unknown) => value is T): Promise<T | undefined> => {
     const own = parse(facts.get(key))
     if (isSound(own)) return own
-    const copy = parse(files.read(copyOf(key), COPY_BYTES_MAX))
-    if (!isSound(copy)) return undefined
+    const text = readCopy(key)
+    const copy = parse(text)
+    if (text === undefined || !isSound(copy)) return undefined
     warn(`the device's ${COPIED[key]} was taken from its last good copy`)
-    await writeFact(key, copy).catch((error: unknown) => warn('the last good copy could not be written back', error))
+    await writeRow(loaded, key, text).catch((error: unknown) => warn('the last good copy could not be written back', error))
     return copy
+  }
+  const inPlain = COPIES.some(key => files.read(oldCopyOf(key), COPY_BYTES_MAX) !== undefined)
+  const sealCopies = (): void => {
+    for (const key of COPIES) {
+      const text = facts.get(key)
+      if (text !== undefined) writeCopy(key, text)
+      files.remove(oldCopyOf(key))
+    }
   }
   const state = {
     held: await recall('held', isHeld),
     identity: await recall('identity', isIdentity),
     holds: await recall('holds', isHolds),
   }
+  // Before anything new is written: what an older version left in plain. It must not keep pods from running.
+  await sealOldRows(loaded, inPlain ? sealCopies : undefined).catch((error: unknown) =>
+    warn('the state of an older version could not be sealed yet', error),
+  )
+  if (loaded.lost > 0) warn('part of this device’s stored state does not open: its key file was lost or is another one')
   const inTurn = createTurn()
   return {
     warnings,
+    keyLost: loaded.lost > 0,
     get held() {
       return state.held
     },
@@ -242,7 +194,7 @@ export const openMemory = async (deps: MemoryDeps): Promise<AgentMemory> => {
       }),
     savePods: changes => inTurn(() => writePods(loaded, changes)),
     fact: key => parse(facts.get(`fact/${key}`)),
-    saveFact: (key, value) => inTurn(() => writeFact(`fact/${key}`, value)),
+    saveFact: (key, value) => inTurn(() => writeRow(loaded, `fact/${key}`, JSON.stringify(value))),
     close: () => inTurn(() => database.close()),
   }
 }

@@ -17,8 +17,10 @@ export interface Loaded {
   readonly pods: Rows
   /** Rows that the key does not open. */
   readonly lost: number
-  /** The file was last written by a version that did not seal. */
+  /** The file is not marked as one in which nothing was ever left in plain. */
   readonly old: boolean
+  /** It is new: the one before was damaged and lies beside it. */
+  readonly afresh: boolean
 }
 
 export type Warn = (message: string, error?: unknown) => void
@@ -49,7 +51,7 @@ const load = async (file: string, sealer: Sealer): Promise<Loaded> => {
     }
     const facts = opened(await database.all<Row>('SELECT key, value FROM fact ORDER BY key'), key => key)
     const pods = opened(await database.all<Row>('SELECT uid AS key, value FROM pod ORDER BY uid'), podName)
-    return { database, sealer, facts, pods, lost: counts.lost, old: version?.user_version !== SEALED_VERSION }
+    return { database, sealer, facts, pods, lost: counts.lost, old: version?.user_version !== SEALED_VERSION, afresh: false }
   } catch (error) {
     await database.close()
     throw error
@@ -79,7 +81,7 @@ export const openRows = async (file: string, sealer: Sealer, warn: Warn): Promis
     if (!isDamage(error)) throw error
     setAside(file)
     warn(`the device's database was damaged and is kept as agent.db.damaged`, error)
-    return load(file, sealer)
+    return { ...(await load(file, sealer)), afresh: true }
   }
 }
 
@@ -125,14 +127,17 @@ export const writePods = async (loaded: Loaded, changes: ReadonlyMap<string, Pod
 }
 
 /**
- * Seals what an older version left in plain, and removes its traces: free pages, the write-ahead log, copies (`sealCopies`), a damaged file.
- * Marked as done at the very end, so that a power cut half-way only means doing it again.
+ * Seals what an older version left in plain, and removes its traces: free pages, the write-ahead log, its copies, a damaged file (which
+ * stays for one run). Marked as done at the very end, so that a power cut half-way only means doing it again. `sealCopies`: undefined when
+ * there are none in plain.
  */
-export const sealOldRows = async (loaded: Loaded, sealCopies: () => void): Promise<void> => {
-  const { database, sealer, facts, pods, old } = loaded
+export const sealOldRows = async (loaded: Loaded, sealCopies: (() => void) | undefined): Promise<void> => {
+  const { database, sealer, facts, pods, old, afresh } = loaded
   if (!old) return
+  const done = (): Promise<void> => database.exec(`PRAGMA user_version = ${SEALED_VERSION}`)
+  if (sealCopies === undefined && (afresh || facts.size + pods.size === 0)) return done()
   const [{ file = '' } = {}] = await database.all<{ file: string }>('SELECT file FROM pragma_database_list ORDER BY seq LIMIT 1')
-  sealCopies()
+  sealCopies?.()
   if (facts.size + pods.size > 0) {
     const batch = JSON.stringify([...pods].map(([uid, text]) => [uid, sealer.seal(podName(uid), text)]))
     await inTransaction(database, async () => {
@@ -141,7 +146,8 @@ export const sealOldRows = async (loaded: Loaded, sealCopies: () => void): Promi
     })
     await database.exec('VACUUM')
     await database.all('PRAGMA wal_checkpoint(TRUNCATE)')
-    for (const suffix of FILE_SUFFIXES) rmSync(`${file}.damaged${suffix}`, { force: true })
   }
-  await database.exec(`PRAGMA user_version = ${SEALED_VERSION}`)
+  if (afresh) return
+  for (const suffix of FILE_SUFFIXES) rmSync(`${file}.damaged${suffix}`, { force: true })
+  await done()
 }

@@ -152,7 +152,7 @@ t.test('idle: an agent that finds everything as it left it writes nothing', asyn
   await b.give(document([pod('a', withVolume)], { configMaps: [settings] }))
   await b.until('it runs', () => b.status('a')?.phase === 'Running')
   await agent.close()
-  const files = ['agent.db', 'agent.copy/held.json', 'agent.copy/identity.json', 'pods/uid-a/volumes/etc/color', 'pods/uid-a/etc/hosts']
+  const files = ['agent.db', 'agent.copy/held.sealed', 'agent.copy/identity.sealed', 'pods/uid-a/volumes/etc/color', 'pods/uid-a/etc/hosts']
   const stamps = () => files.map(file => `${file} ${statSync(join(b.dir, file)).mtimeMs} ${statSync(join(b.dir, file)).ino}`)
   const before = stamps()
   b.values.clear()

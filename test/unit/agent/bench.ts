@@ -6,12 +6,14 @@ import { join } from 'node:path'
 import { type Agent, type AgentDeps, type HostFacts, type LinkHooks, startAgent } from '../../../src/agent/agent.ts'
 import type { Image, ImageStore } from '../../../src/agent/images/images.ts'
 import { openMemory } from '../../../src/agent/memory.ts'
+import { clockWithFloor } from '../../../src/base/clock-floor.ts'
 import { silentLog } from '../../../src/base/log.ts'
 import { seededRandom } from '../../../src/base/random.ts'
 import { systemClock } from '../../../src/host/clock.ts'
 import { systemExec } from '../../../src/host/exec.ts'
 import { systemFiles } from '../../../src/host/files.ts'
 import { systemPki } from '../../../src/host/pki.ts'
+import { sealerOf } from '../../../src/host/seal.ts'
 import type { PodStatus } from '../../../src/kinds/pod.ts'
 import type { DeviceLink, Document, Head } from '../../../src/link/link.ts'
 import { allocateAddress } from '../../../src/network/index.ts'
@@ -19,6 +21,9 @@ import type { Network } from '../../../src/network/network.ts'
 import { openFakeRuntime } from '../../../src/runtime/fake.ts'
 import { createFakeDevice, type FakeDevice, type FakeDeviceDeps } from '../../../src/runtime/fake-device.ts'
 import { image } from './model.ts'
+
+/** The key of every bench's device, as from a file elsewhere. */
+export const SEALER = sealerOf(Buffer.alloc(32, 7))
 
 export const FACTS: HostFacts = {
   hostname: 'tower',
@@ -79,7 +84,7 @@ export const openBench = (teardown: (fn: () => void) => void, fake: Partial<Fake
     hooks: undefined,
     links: 0,
     async join() {
-      const memory = await openMemory({ dir: bench.dir, files: systemFiles, log: silentLog })
+      const memory = await openMemory({ dir: bench.dir, files: systemFiles, log: silentLog, sealer: SEALER })
       await memory.saveIdentity(IDENTITY)
       await memory.close()
     },
@@ -98,10 +103,11 @@ export const openBench = (teardown: (fn: () => void) => void, fake: Partial<Fake
         network,
         allocateAddress,
         images: store,
-        clock: systemClock,
+        clock: clockWithFloor(systemClock, 0),
         random: seededRandom('agent'),
         log: silentLog,
         files: systemFiles,
+        sealer: SEALER,
         exec: systemExec,
         pki: systemPki,
         hostFacts: () => FACTS,

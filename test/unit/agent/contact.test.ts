@@ -8,7 +8,7 @@ import { silentLog } from '../../../src/base/log.ts'
 import { systemClock } from '../../../src/host/clock.ts'
 import { systemFiles } from '../../../src/host/files.ts'
 import { systemPki } from '../../../src/host/pki.ts'
-import { openBench } from './bench.ts'
+import { openBench, SEALER } from './bench.ts'
 
 const YEAR = 365 * 86_400_000
 const now = systemClock.now()
@@ -69,7 +69,7 @@ t.test('a refused join is tried again with the same key, then the link opens and
   const moved = await b.start({ join: { server: 'https://192.0.2.99:6443', token: tokenOf(authority) } })
   await b.until('the link to the new address', () => b.links === 3)
   await moved.close()
-  const memory = await openMemory({ dir: b.dir, files: systemFiles, log: silentLog })
+  const memory = await openMemory({ dir: b.dir, files: systemFiles, log: silentLog, sealer: SEALER })
   t.equal(memory.identity?.server, 'https://192.0.2.99:6443', 'the address changed, the identity did not')
   await memory.close()
   t.equal(server.seen.length, 2)
