@@ -65,8 +65,10 @@ export interface ApiDeps {
   readonly kinds: readonly Kind[]
   readonly podLogs: LogSource
   readonly version: { readonly gitVersion: string; readonly gitCommit: string; readonly buildDate: string; readonly platform: string }
-  /** Named checks of /readyz and /livez: a text when not ok. */
+  /** Named checks of /readyz, /livez and /healthz: a text when not ok. */
   readonly checks: Readonly<Record<string, () => string | undefined>>
+  /** Checks of /readyz only: what ends by itself, or when somebody frees a disk; starting the server anew would not help. */
+  readonly readiness?: Readonly<Record<string, () => string | undefined>>
 }
 
 export { type Api, createApi, type ExtraRoute } from './handler.ts'

@@ -117,7 +117,7 @@ const answer = (state: State, request: ApiRequest): ApiResponse | Promise<ApiRes
   const query = new URLSearchParams(mark < 0 ? '' : request.url.slice(mark + 1))
   const route = state.routes.get(`${request.method} ${path}`)
   if (route?.anonymous) return answerStranger(state, request, route)
-  if (isHealthPath(path) && (request.method === 'GET' || request.method === 'HEAD')) return healthResponse(state.deps.checks, path, query)
+  if (isHealthPath(path) && (request.method === 'GET' || request.method === 'HEAD')) return healthResponse(state.deps, path, query)
   const { identity } = request
   if (!identity) throw unauthorized()
   if (route) {

@@ -8,10 +8,14 @@ const PATHS = new Set(['/healthz', '/livez', '/readyz'])
 export const isHealthPath = (path: string): boolean => PATHS.has(path)
 
 /** `ok`, or the list of checks with 500 when one fails; `?verbose` lists them in any case, `?exclude=` leaves some out. */
-export const healthResponse = (checks: ApiDeps['checks'], path: string, query: URLSearchParams): ApiResponse => {
+export const healthResponse = (
+  { checks, readiness }: Pick<ApiDeps, 'checks' | 'readiness'>,
+  path: string,
+  query: URLSearchParams,
+): ApiResponse => {
   const excluded = new Set(query.getAll('exclude'))
   const name = path.slice(1)
-  const results = Object.entries(checks)
+  const results = Object.entries(path === '/readyz' ? { ...checks, ...readiness } : checks)
     .filter(([check]) => !excluded.has(check))
     .map(([check, run]) => ({ check, problem: run() }))
   const failed = results.some(({ problem }) => problem !== undefined)

@@ -241,7 +241,17 @@ const assemble = async (
   parts.devices = devices
   const join = createJoin({ credentials, pki, verbs, view: () => view, clusterCIDR, nowMs: clock.now })
   const api = createApi(
-    { store, clock, random, log, kinds: KINDS, podLogs: devices.podLogs, version: config.version, checks: { store: () => undefined } },
+    {
+      store,
+      clock,
+      random,
+      log,
+      kinds: KINDS,
+      podLogs: devices.podLogs,
+      version: config.version,
+      checks: { ping: () => undefined },
+      readiness: { store: () => store.problem },
+    },
     verbs,
     joinRoutes(credentials, join),
   )

@@ -8,7 +8,7 @@ export const planBatch = (waiting: Operation[]): { readonly operations: Operatio
   let bytes = 0
   let count = 0
   for (const { entry } of waiting) {
-    bytes += entry.value.length
+    bytes += entry.size
     if (count === BATCH_ROWS_MAX || (count > 0 && bytes > BATCH_BYTES_MAX)) break
     count++
   }

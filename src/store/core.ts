@@ -8,14 +8,16 @@ import type { Cancel, Clock } from '../base/clock.ts'
 import { ApiError, messageOf } from '../base/errors.ts'
 import type { Log } from '../base/log.ts'
 import { planBatch } from './batch.ts'
-import { createParsedCache } from './entry.ts'
+import type { ColdValues } from './cold.ts'
+import { createParsedCache, type Memory, type StoredEntry } from './entry.ts'
+import { createHotSet } from './hot.ts'
 import type { Batch, Journal, Loaded, Row } from './journal.ts'
 import { createLazySet, type LazySet } from './lazy.ts'
-import { CEILING_STEP, CURRENT_BYTES_MAX, FLUSH_BACKOFF, PENDING_BYTES_MAX, PENDING_WRITES_MAX } from './limits.ts'
+import { CEILING_STEP, CURRENT_BYTES_MAX, FLUSH_BACKOFF, HOT_BYTES_MAX, PENDING_BYTES_MAX, PENDING_WRITES_MAX } from './limits.ts'
 import { createLogExtent, type LogExtent } from './log-extent.ts'
 import { checkWrite, type Operation, rowOf, stage, type WriteDone } from './staging.ts'
 import { createReader, loadState, type Reader, type State } from './state.ts'
-import type { Entry, WatchOptions, Write } from './store.ts'
+import type { WatchOptions, Write } from './store.ts'
 import { Watchers } from './watchers.ts'
 import { StoredEvent, WINDOW_BOUNDS, type WindowBounds } from './window.ts'
 
@@ -25,6 +27,10 @@ export interface CoreDeps {
   readonly log: Log
   /** Bounds of the event window, for tests that want a small one. */
   readonly window?: WindowBounds
+  /** Where values go that are not read lately; absent: all stay in memory. */
+  readonly cold?: ColdValues
+  /** Values of current objects in memory, for tests that want fewer; used with `cold`. */
+  readonly hotBytesMax?: number
   /** Called after each durable commit; snapshots are scheduled from it. */
   readonly committed?: (durableWrites: number, bytes: number) => void
 }
@@ -45,11 +51,13 @@ interface Flush {
   readonly done: FlushDone
 }
 
+const SPACE_HINT = 'nothing was changed; free space on the data directory or check the disk, then try again'
+
 /** The error that writers of a failed commit get; nothing of theirs holds. */
 const commitError = (error: Error): ApiError =>
   new ApiError('ServiceUnavailable', `commit writes: ${error.message}`, {
     cause: error,
-    hint: 'nothing was changed; free space on the data directory or check the disk, then try again',
+    hint: SPACE_HINT,
     details: { retryAfterSeconds: 1 },
   })
 
@@ -58,7 +66,7 @@ export class Core {
   /** Ordered lists, counts and backlogs of committed state. */
   readonly reader: Reader
   readonly #deps: CoreDeps
-  readonly #cache = createParsedCache()
+  readonly #memory: Memory
   readonly #bounds: WindowBounds
   readonly #state: State
   readonly #extent: LogExtent
@@ -76,6 +84,8 @@ export class Core {
   #flushTimer: Cancel | undefined = undefined
   #flushDue = false
   #failures = 0
+  /** Why the last commit failed; nothing once one succeeds. */
+  #failure: string | undefined = undefined
   #expiryTimer: Cancel | undefined = undefined
   #closed = false
 
@@ -83,7 +93,9 @@ export class Core {
     this.#deps = deps
     this.#bounds = deps.window ?? WINDOW_BOUNDS
     const nowMs = deps.clock.mono()
-    this.#state = loadState(loaded, this.#cache, this.#bounds, nowMs)
+    const hot = createHotSet(deps.cold && { cold: deps.cold, bytesMax: deps.hotBytesMax ?? HOT_BYTES_MAX })
+    this.#memory = { parsed: createParsedCache(), hot }
+    this.#state = loadState(loaded, this.#memory, this.#bounds, nowMs)
     this.#extent = createLogExtent(loaded.olderRows, loaded.log)
     this.reader = createReader(this.#state)
     this.#watchers = new Watchers((message, error) => deps.log.error(message, { cause: messageOf(error) }))
@@ -97,16 +109,27 @@ export class Core {
     return this.#state.revision
   }
 
+  /** Bytes of all current values. */
+  get bytes(): number {
+    return this.#state.bytes
+  }
+
+  /** What keeps the store from taking writes or giving objects, in a few words; undefined when nothing does. */
+  get problem(): string | undefined {
+    const { hot } = this.#memory
+    return this.#failure ?? hot.lost ?? hot.stuck()
+  }
+
   /** Rows of the log on disk, for tests and metrics. */
   get logRows(): number {
     return this.#extent.rows
   }
 
-  get(key: string): Entry | undefined {
+  get(key: string): StoredEntry | undefined {
     return this.#state.current.get(key)
   }
 
-  getStaged(key: string): Entry | undefined {
+  getStaged(key: string): StoredEntry | undefined {
     const staged = this.#overlay.get(key)
     if (staged) return staged.type === 'DELETED' ? undefined : staged.entry
     return this.#state.current.get(key)
@@ -117,14 +140,14 @@ export class Core {
     const base = this.getStaged(write.key)
     this.#refuse(write)
     checkWrite(write, base)
-    const operation = stage(write, base, this.#assigned + 1, this.#cache, done)
+    const operation = stage(write, base, this.#assigned + 1, this.#memory, done)
     this.#refuseGrowth(operation, base)
     this.#assigned++
     this.stats.writes++
     if (operation.lazy) this.stats.lazyWrites++
     this.#overlay.set(write.key, operation)
     this.#pending.push(operation)
-    this.#pendingBytes += operation.entry.value.length
+    this.#pendingBytes += operation.entry.size
     this.#commit()
   }
 
@@ -144,8 +167,9 @@ export class Core {
   }
 
   /** Every committed entry in key order at this revision, sharing the bytes; what a snapshot holds. */
-  entries(): { readonly revision: number; readonly ceiling: number; readonly entries: readonly Entry[] } {
-    return { revision: this.revision, ceiling: this.#ceiling, entries: this.reader.list({ prefix: '' }).entries }
+  entries(): { readonly revision: number; readonly ceiling: number; readonly entries: readonly StoredEntry[] } {
+    const { keys, current } = this.#state
+    return { revision: this.revision, ceiling: this.#ceiling, entries: keys.range('', '', keys.size).map(key => current.get(key)!) }
   }
 
   /** Refuses writes and sets no timer from now on; what was written before can still be flushed. */
@@ -168,9 +192,17 @@ export class Core {
     }
   }
 
-  #refuseGrowth({ type, entry }: Operation, base: Entry | undefined): void {
-    const growth = entry.value.length - (base?.value.length ?? 0)
-    if (type === 'DELETED' || growth <= 0 || this.#state.bytes + this.#pendingBytes + growth <= CURRENT_BYTES_MAX) return
+  #refuseGrowth({ type, entry }: Operation, base: StoredEntry | undefined): void {
+    const growth = entry.size - (base?.size ?? 0)
+    if (type === 'DELETED' || growth <= 0) return
+    const stuck = this.#memory.hot.stuck()
+    if (stuck !== undefined) {
+      throw new ApiError('ServiceUnavailable', `write ${entry.key}: memory is full and objects cannot be put away: ${stuck}`, {
+        hint: SPACE_HINT,
+        details: { retryAfterSeconds: 1 },
+      })
+    }
+    if (this.#state.bytes + this.#pendingBytes + growth <= CURRENT_BYTES_MAX) return
     throw new ApiError('ServiceUnavailable', `write ${entry.key}: the store holds all the ${CURRENT_BYTES_MAX} bytes it may`, {
       hint: 'delete objects that are no longer needed',
     })
@@ -185,7 +217,7 @@ export class Core {
     this.#pending = this.#pending.slice(count)
     this.#unstage(operations)
     for (const operation of operations) {
-      this.#pendingBytes -= operation.entry.value.length
+      this.#pendingBytes -= operation.entry.size
       this.#lazy.add(rowOf(operation))
     }
     this.#watchers.deliver(this.#apply(operations))
@@ -204,8 +236,7 @@ export class Core {
     const nowMs = this.#deps.clock.mono()
     const events: StoredEvent[] = []
     for (const { type, entry } of operations) {
-      const event = new StoredEvent(type, entry, this.#state.current.get(entry.key), nowMs)
-      this.#state.set(type, entry)
+      const event = new StoredEvent(type, entry, this.#state.set(type, entry), nowMs)
       this.#state.window.push(event, nowMs)
       events.push(event)
     }
@@ -221,17 +252,18 @@ export class Core {
     const flushes = this.#flushes.filter(flush => flush.revision < nextRevision)
     this.#flushes = this.#flushes.filter(flush => flush.revision >= nextRevision)
     this.#pending = rest
-    for (const { entry } of operations) this.#pendingBytes -= entry.value.length
+    for (const { entry } of operations) this.#pendingBytes -= entry.size
     this.#flushTimer?.()
     this.#flushTimer = undefined
     this.#flushDue = false
     const lazyRows = this.#lazy.take()
     if (operations.length === 0 && lazyRows.length > 0) this.#lazy.charge(lazyRows, this.#deps.clock.mono())
     const rows = lazyRows.length === 0 ? operations.map(rowOf) : [...lazyRows, ...operations.map(rowOf)]
-    const ceiling = this.#assigned + CEILING_STEP / 2 > this.#ceiling ? this.#assigned + CEILING_STEP : undefined
+    // After a failure there is always something to write, so that success means something: at least the reservation.
+    const ceiling = this.#failures > 0 || this.#assigned + CEILING_STEP / 2 > this.#ceiling ? this.#assigned + CEILING_STEP : undefined
     const batch = { rows, ceiling, ...this.#extent.plan(this.#state.window.floor, rows.length) }
     this.#flight = { operations, lazyRows, batch, flushes }
-    if (rows.length === 0) this.#finish(undefined)
+    if (rows.length === 0 && this.#failures === 0) this.#finish(undefined)
     else this.#deps.journal.commit(batch, error => this.#finish(error))
   }
 
@@ -251,6 +283,7 @@ export class Core {
     this.#unstage(operations)
     this.#ceiling = batch.ceiling ?? this.#ceiling
     this.#failures = 0
+    this.#failure = undefined
     if (batch.rows.length > 0) this.stats.commits++
     this.stats.bytesWritten += bytes
     this.#extent.landed(batch, batch.rows)
@@ -271,6 +304,7 @@ export class Core {
     this.#overlay.clear()
     this.#lazy.restore(lazyRows)
     this.#failures++
+    this.#failure = error.message
     this.#deps.log.error('commit failed', { writes: lost.length, cause: error.message })
     this.#answer(lost, error)
     for (const flush of waiting) flush.done(error)
@@ -286,9 +320,9 @@ export class Core {
     }
   }
 
-  /** At most one timer, and none when nothing waits. */
+  /** At most one timer, and none when nothing waits; a commit that failed is followed by others until one succeeds. */
   #armFlush(): void {
-    if (this.#lazy.size === 0 || this.#flight || this.#closed) return
+    if ((this.#lazy.size === 0 && this.#failures === 0) || this.#flight || this.#closed) return
     const delayMs = this.#failures > 0 ? backoffMs(FLUSH_BACKOFF, this.#failures - 1) : this.#lazy.flushDelayMs(this.#deps.clock.mono())
     if (delayMs > 0 && this.#flushTimer) return
     const flush = (): void => {

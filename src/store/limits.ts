@@ -3,7 +3,16 @@
 /** One object as JSON. Larger: the write is refused with RequestEntityTooLarge (etcd's default is 1.5 MiB as well). */
 export const VALUE_BYTES_MAX = 1536 * 1024
 /** All current objects together. Beyond it creates and growing updates are refused with ServiceUnavailable; deletes always pass. */
-export const CURRENT_BYTES_MAX = 256 * 1024 * 1024
+export const CURRENT_BYTES_MAX = 512 * 1024 * 1024
+/**
+ * Values of current objects held in memory; those not read lately lie in a file beside the database. When that file takes no more (disk
+ * full), creates and growing updates are refused with ServiceUnavailable until it does, or objects are deleted.
+ */
+export const HOT_BYTES_MAX = 64 * 1024 * 1024
+/** The file of cold values is filled and emptied in parts of this size; a step of its compaction moves less than one part. */
+export const SPILL_SEGMENT_BYTES = 4 * 1024 * 1024
+/** Compaction steps with one value put: more than enough to outrun it. The file stays below one and a half times its values and three parts. */
+export const SPILL_STEPS_MAX = 2
 /** The database file, in pages of 4 KiB (1 GiB). Beyond it SQLite refuses the commit and its writers get ServiceUnavailable. */
 export const DATABASE_PAGES_MAX = 256 * 1024
 
@@ -42,8 +51,8 @@ export const LAZY_BYTES_PER_DAY = 2 * 1024 * 1024
 export const LAZY_FLUSH_COST_BYTES = 16 * 1024
 /** Lazy state not on disk yet; above it a flush starts whatever the budget says. */
 export const LAZY_PENDING_BYTES_MAX = 4 * 1024 * 1024
-/** A flush that failed (disk full) is tried again after this, doubling. */
-export const FLUSH_BACKOFF = { baseMs: 5_000, capMs: 300_000 } as const
+/** A commit that failed (disk full) is followed by another try after this, doubling; the store has a problem until one succeeds. */
+export const FLUSH_BACKOFF = { baseMs: 5_000, capMs: 60_000 } as const
 
 /** Revisions are reserved on disk in steps of this size; after a crash counting goes on above the reservation. */
 export const CEILING_STEP = 10_000

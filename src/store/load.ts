@@ -1,10 +1,11 @@
 // Reads a database file into memory and refuses it when anything in it is not what was written. Invariant: every row of `current` is
 // checked against its sum, and against the newest log row of its key.
 
+import type { ColdValue } from './cold.ts'
 import { DamageError } from './damage.ts'
 import type { Database } from './database.ts'
-import type { EventType, Loaded, Row } from './journal.ts'
-import { COPY_ROWS, WINDOW_BYTES_MAX, WINDOW_EVENTS_MAX } from './limits.ts'
+import type { EventType, Loaded, LoadedRow, Row } from './journal.ts'
+import { BATCH_BYTES_MAX, COPY_ROWS, WINDOW_BYTES_MAX, WINDOW_EVENTS_MAX } from './limits.ts'
 import { eraOf, type Meta } from './meta.ts'
 import { isIntact, type SqlRow } from './schema.ts'
 
@@ -15,20 +16,34 @@ export const checkPages = async (database: Database): Promise<void> => {
   if (found !== 'ok') throw new DamageError(`integrity_check: ${found.replaceAll('\n', ' ')}`)
 }
 
+/** The row up to which one statement reads: few rows, few bytes. Undefined when none is left. */
+const chunkEnd = async (database: Database, last: number): Promise<number | undefined> => {
+  const sizes = await database.all<{ id: number; size: number }>(
+    'SELECT rowid AS id, length(value) AS size FROM current WHERE rowid > ? ORDER BY rowid LIMIT ?',
+    [last, COPY_ROWS],
+  )
+  let bytes = 0
+  const fitting = sizes.filter(({ size }, i) => {
+    bytes += size
+    return i === 0 || bytes <= BATCH_BYTES_MAX
+  })
+  return fitting.at(-1)?.id
+}
+
 /** Visits all rows of `current`; throws a DamageError for one that is not intact. */
 export const readCurrent = async (database: Database, visit: (row: SqlRow) => void): Promise<void> => {
-  let last = 0
-  for (;;) {
-    const chunk = await database.all<SqlRow & { id: number }>(
-      'SELECT rowid AS id, key, revision, createRevision, value, sum FROM current WHERE rowid > ? ORDER BY rowid LIMIT ?',
-      [last, COPY_ROWS],
+  for (let last = 0; ; ) {
+    const next = await chunkEnd(database, last)
+    if (next === undefined) return
+    const chunk = await database.all<SqlRow>(
+      'SELECT key, revision, createRevision, value, sum FROM current WHERE rowid > ? AND rowid <= ? ORDER BY rowid',
+      [last, next],
     )
     for (const row of chunk) {
       if (!isIntact(row)) throw new DamageError(`the stored ${row.key} is not what was written`)
       visit(row)
     }
-    if (chunk.length < COPY_ROWS) return
-    last = chunk.at(-1)!.id
+    last = next
   }
 }
 
@@ -68,7 +83,7 @@ export const readLog = async (database: Database, floorIfEmpty: number): Promise
 }
 
 /** The log's newest row of each key and `current` must tell the same; else one of them lost a write. */
-export const crossCheck = (current: readonly SqlRow[], log: readonly Row[]): void => {
+export const crossCheck = (current: readonly LoadedRow[], log: readonly Row[]): void => {
   const newest = new Map<string, Row>()
   for (const row of log) newest.set(row.key, row)
   for (const row of current) {
@@ -79,14 +94,17 @@ export const crossCheck = (current: readonly SqlRow[], log: readonly Row[]): voi
   for (const row of newest.values()) if (row.type !== 'DELETED') throw new DamageError(`${row.key} is in the log only`)
 }
 
-/** Reads and checks everything. `logDamage` says why the log could not be used; watches then start anew. */
+/** Reads and checks everything; `admit` says where each value lies from now on. `logDamage` says why the log could not be used; watches then start anew. */
 export const loadAll = async (
   database: Database,
   meta: Meta,
+  admit: (value: Buffer) => Buffer | ColdValue,
 ): Promise<{ loaded: Loaded & { readonly logRows: number }; logDamage: string | undefined }> => {
   await checkPages(database)
-  const current: SqlRow[] = []
-  await readCurrent(database, row => current.push(row))
+  const current: LoadedRow[] = []
+  await readCurrent(database, ({ key, revision, createRevision, value }) => {
+    current.push({ key, revision, createRevision, value: admit(value) })
+  })
   const newest = current.reduce((max, row) => Math.max(max, row.revision), 1)
   let tail: LogTail = { rows: [], floor: newest, olderRows: 0 }
   let logDamage: string | undefined

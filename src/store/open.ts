@@ -1,6 +1,7 @@
 // The shell around the state machine: the real journal or one in memory, snapshots, the lock, promises.
 
 import { chmod, mkdir } from 'node:fs/promises'
+import { join } from 'node:path'
 import type { Clock } from '../base/clock.ts'
 import { ApiError } from '../base/errors.ts'
 import type { Log } from '../base/log.ts'
@@ -8,14 +9,16 @@ import { type Random, uuid } from '../base/random.ts'
 import { type Core, createCore } from './core.ts'
 import { dataFiles } from './data-files.ts'
 import { isSafeVersion, sqliteVersion } from './database.ts'
+import { createAdmission } from './hot.ts'
 import type { Journal, Loaded } from './journal.ts'
-import { CLOSING_SNAPSHOT_BYTES_MAX } from './limits.ts'
+import { CLOSING_SNAPSHOT_BYTES_MAX, HOT_BYTES_MAX } from './limits.ts'
 import { lockDirectory } from './lock.ts'
 import { createMemoryJournal } from './memory-journal.ts'
 import { type Era, eraOf } from './meta.ts'
 import { type Recovered, recover } from './recovery.ts'
 import { createSnapshotSchedule } from './snapshot-schedule.ts'
 import { listSnapshots, writeSnapshot } from './snapshots.ts'
+import { createSpill, type Spill } from './spill.ts'
 import { createSqliteJournal } from './sqlite-journal.ts'
 import type { Recovery, Store } from './store.ts'
 import type { WindowBounds } from './window.ts'
@@ -31,6 +34,8 @@ export interface StoreDeps {
 export interface OpenStoreDeps extends StoreDeps {
   /** The data directory's part for the store; created when absent. Holds store.db, snapshots/, store.lock and damaged-…/. */
   readonly dir: string
+  /** Values of current objects held in memory; the others lie in a file without a name in `dir`. */
+  readonly hotBytesMax?: number
   /** Bound of the database file in pages of 4 KiB. */
   readonly pagesMax?: number
 }
@@ -64,6 +69,9 @@ export const createStore = ({ core, era, recovery, snapshot, release }: StoreShe
     ...eraOf(era),
     recovery,
     stats: core.stats,
+    get problem() {
+      return core.problem
+    },
     get: key => core.get(key),
     getStaged: key => core.getStaged(key),
     list: options => core.reader.list(options),
@@ -90,29 +98,31 @@ const assemble = async (
   deps: OpenStoreDeps,
   snapshotDir: string,
   { database, loaded, recovery }: Recovered,
-  unlock: () => Promise<void>,
+  { cold, unlock }: { readonly cold: Spill; readonly unlock: () => Promise<void> },
 ): Promise<Store> => {
-  const journal = await createSqliteJournal(database, eraOf(loaded))
+  // What is used later must not hold on to all that was loaded.
+  const era = eraOf(loaded)
+  const journal = await createSqliteJournal(database, era)
   const schedule = createSnapshotSchedule({
     ...deps,
     first: (await listSnapshots(snapshotDir)).length === 0,
-    write: () => writeSnapshot(snapshotDir, { ...eraOf(loaded), ...core.entries() }),
+    write: () => writeSnapshot(snapshotDir, { ...era, ...core.entries() }),
   })
   const committed = (durableWrites: number, bytes: number): void => {
     if (durableWrites > 0) schedule.written(bytes)
   }
-  const core = createCore({ ...deps, journal, committed }, loaded)
+  const core = createCore({ ...deps, journal, cold, committed }, loaded)
   return createStore({
     core,
-    era: loaded,
+    era,
     recovery,
     snapshot: schedule.now,
     async release() {
       try {
-        const bytes = core.entries().entries.reduce((sum, entry) => sum + entry.value.length, 0)
-        await schedule.close(bytes <= CLOSING_SNAPSHOT_BYTES_MAX)
+        await schedule.close(core.bytes <= CLOSING_SNAPSHOT_BYTES_MAX)
         await journal.close(core.revision)
       } finally {
+        cold.clear()
         await unlock()
       }
     },
@@ -129,17 +139,23 @@ export const openStore = async (deps: OpenStoreDeps): Promise<Store> => {
   await chmod(deps.dir, 0o700)
   const files = dataFiles(deps.dir, () => new Date(deps.clock.now()).toISOString().replaceAll(/[-:]|\.\d+/g, ''))
   const lock = await lockDirectory(deps.dir)
+  const cold = createSpill(join(deps.dir, 'store.cold'))
   try {
     const recovered = await recover({
       files,
       newEpoch: () => uuid(deps.random),
       log: deps.log,
+      admission() {
+        cold.clear()
+        return createAdmission({ cold, bytesMax: deps.hotBytesMax ?? HOT_BYTES_MAX })
+      },
       ...(deps.pagesMax === undefined ? {} : { pagesMax: deps.pagesMax }),
     })
     const { kind, message } = recovered.recovery
     if (kind === 'restored' || kind === 'repaired') deps.log.error('store recovered', { kind, cause: message })
-    return await assemble(deps, files.snapshotDir, recovered, lock.release)
+    return await assemble(deps, files.snapshotDir, recovered, { cold, unlock: lock.release })
   } catch (error) {
+    cold.clear()
     await lock.release()
     throw error
   }

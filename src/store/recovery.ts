@@ -5,6 +5,7 @@
 import { join } from 'node:path'
 import { ApiError, messageOf } from '../base/errors.ts'
 import type { Log } from '../base/log.ts'
+import type { ColdValue } from './cold.ts'
 import { blamingFile, DamageError, FormatError } from './damage.ts'
 import { copyAside, type DataFiles, installDraft, setAside, sizeOf } from './data-files.ts'
 import { type Database, openDatabase } from './database.ts'
@@ -23,6 +24,8 @@ export interface RecoveryDeps {
   readonly newEpoch: () => string
   readonly log: Log
   readonly pagesMax?: number
+  /** A new reading of the values begins: all that was put away before is forgotten. Says of each where it lies from now on. */
+  readonly admission: () => (value: Buffer) => Buffer | ColdValue
 }
 
 export interface Recovered {
@@ -89,7 +92,7 @@ const loadDatabase = async (deps: RecoveryDeps): Promise<Recovered> => {
   try {
     return await blamingFile(async () => {
       const meta = await readMeta(database)
-      const { loaded, logDamage } = await loadAll(database, meta)
+      const { loaded, logDamage } = await loadAll(database, meta, deps.admission())
       const lost =
         meta.snapshot === undefined
           ? await lostCommits(deps, meta.open, wal)

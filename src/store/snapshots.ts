@@ -7,16 +7,16 @@ import { rowSum } from './checksum.ts'
 import { blamingFile, DamageError } from './damage.ts'
 import { syncPath } from './data-files.ts'
 import { openDatabase } from './database.ts'
+import type { StoredEntry } from './entry.ts'
 import { BATCH_BYTES_MAX, COPY_ROWS, SNAPSHOTS_KEPT } from './limits.ts'
 import { checkPages, readCurrent } from './load.ts'
 import { type Era, eraOf, metaText, readMeta, WRITE_META } from './meta.ts'
 import { SCHEMA } from './schema.ts'
-import type { Entry } from './store.ts'
 
 export interface SnapshotContent extends Era {
   readonly revision: number
   readonly ceiling: number
-  readonly entries: readonly Entry[]
+  readonly entries: readonly StoredEntry[]
 }
 
 const NAME = /^snapshot-(\d{16})\.db$/
@@ -50,16 +50,16 @@ export const verifySnapshot = (file: string): Promise<{ readonly count: number; 
   })
 
 /** Cuts entries into statements of bounded rows and bytes. */
-const inParts = (entries: readonly Entry[]): Entry[][] => {
-  const parts: Entry[][] = []
+const inParts = (entries: readonly StoredEntry[]): StoredEntry[][] => {
+  const parts: StoredEntry[][] = []
   let bytes = 0
   for (const entry of entries) {
     const part = parts.at(-1)
-    bytes += entry.value.length
+    bytes += entry.size
     if (part && part.length < COPY_ROWS && bytes <= BATCH_BYTES_MAX) part.push(entry)
     else {
       parts.push([entry])
-      bytes = entry.value.length
+      bytes = entry.size
     }
   }
   return parts
@@ -74,14 +74,15 @@ export const writeDatabase = async (file: string, content: SnapshotContent, isSn
     await database.run(WRITE_META, [metaText(meta)])
     for (const part of inParts(content.entries)) {
       let offset = 1
-      const tuples = part.map(entry => {
-        const tuple = [entry.key, entry.revision, entry.createRevision, offset, entry.value.length, rowSum(entry)]
-        offset += entry.value.length
+      const values = part.map(entry => entry.bytes)
+      const tuples = part.map(({ key, revision, createRevision, size }, i) => {
+        const tuple = [key, revision, createRevision, offset, size, rowSum({ key, revision, createRevision, value: values[i]! })]
+        offset += size
         return tuple
       })
       await database.run(
         'INSERT INTO current SELECT value->>0, value->>1, value->>2, substr(?2, value->>3, value->>4), value->>5 FROM json_each(?1)',
-        [JSON.stringify(tuples), Buffer.concat(part.map(entry => entry.value))],
+        [JSON.stringify(tuples), Buffer.concat(values)],
       )
     }
     await database.exec('COMMIT')

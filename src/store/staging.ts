@@ -1,7 +1,7 @@
 // Preconditions and revisions: turns a write into a staged operation against the newest state, committed or about to be.
 
 import { ApiError } from '../base/errors.ts'
-import { type ParsedCache, StoredEntry, serialise } from './entry.ts'
+import { type Memory, StoredEntry, serialise } from './entry.ts'
 import type { EventType, Row } from './journal.ts'
 import { VALUE_BYTES_MAX } from './limits.ts'
 import type { Entry, Write } from './store.ts'
@@ -42,7 +42,7 @@ export const checkWrite = (write: Write, base: Entry | undefined): void => {
 }
 
 /** The operation of a write whose precondition holds. Throws RequestEntityTooLarge. */
-export const stage = (write: Write, base: Entry | undefined, revision: number, cache: ParsedCache, done: WriteDone): Operation => {
+export const stage = (write: Write, base: Entry | undefined, revision: number, memory: Memory, done: WriteDone): Operation => {
   const object = write.do === 'delete' ? (write.object ?? base!.object) : write.object
   const value = serialise(object, revision)
   if (value.length > VALUE_BYTES_MAX) {
@@ -50,7 +50,7 @@ export const stage = (write: Write, base: Entry | undefined, revision: number, c
       hint: 'split the object, or keep bulk data in a volume',
     })
   }
-  const entry = new StoredEntry({ key: write.key, revision, createRevision: base?.createRevision ?? revision, value }, cache)
+  const entry = new StoredEntry({ key: write.key, revision, createRevision: base?.createRevision ?? revision, value }, memory)
   const type = write.do === 'delete' ? 'DELETED' : base ? 'MODIFIED' : 'ADDED'
   return { type, entry, lazy: write.lazy === true, done }
 }

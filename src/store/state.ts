@@ -1,7 +1,7 @@
 // Committed state in memory: current entries, keys in order, the event window; and the questions it answers (list, count, backlog).
 
 import { ApiError } from '../base/errors.ts'
-import { type ParsedCache, StoredEntry } from './entry.ts'
+import { type Memory, StoredEntry } from './entry.ts'
 import type { EventType, Loaded } from './journal.ts'
 import { createKeyIndex, type KeyIndex, keyAfter } from './key-index.ts'
 import { CEILING_STEP } from './limits.ts'
@@ -24,8 +24,8 @@ export interface State {
   readonly revision: number
   /** Bytes of all current values. */
   readonly bytes: number
-  /** Applies one change; revisions ascend. */
-  set(type: EventType, entry: StoredEntry): void
+  /** Applies one change; revisions ascend. Returns what it replaced, if that can still be read. */
+  set(type: EventType, entry: StoredEntry): StoredEntry | undefined
 }
 
 /**
@@ -43,12 +43,14 @@ const lostIn = ({ log, floor, durable, revision }: Loaded): Lost[] => {
 }
 
 /** Fills a state from what the journal holds. Events loaded from the log know what they replaced only when the log surely has it. */
-export const loadState = (loaded: Loaded, cache: ParsedCache, bounds: WindowBounds, nowMs: number): State => {
+export const loadState = (loaded: Loaded, memory: Memory, bounds: WindowBounds, nowMs: number): State => {
   const current = new Map<string, StoredEntry>()
   let bytes = 0
   for (const row of loaded.current) {
-    current.set(row.key, new StoredEntry(row, cache))
-    bytes += row.value.length
+    const entry = new StoredEntry(row, memory)
+    current.set(row.key, entry)
+    memory.hot.enter(entry)
+    bytes += entry.size
   }
   const window = createWindow(loaded.floor, bounds)
   const logged = new Map<string, StoredEntry>()
@@ -58,7 +60,7 @@ export const loadState = (loaded: Loaded, cache: ParsedCache, bounds: WindowBoun
     if (row.revision !== last + 1) logged.clear()
     last = row.revision
     const newest = current.get(row.key)
-    const entry = newest?.revision === row.revision ? newest : new StoredEntry(row, cache)
+    const entry = newest?.revision === row.revision ? newest : new StoredEntry(row, memory)
     window.push(new StoredEvent(row.type, entry, row.type === 'ADDED' ? undefined : logged.get(row.key), nowMs), nowMs)
     logged.set(row.key, entry)
   }
@@ -77,16 +79,20 @@ export const loadState = (loaded: Loaded, cache: ParsedCache, bounds: WindowBoun
       return bytes
     },
     set(type, entry) {
-      bytes -= current.get(entry.key)?.value.length ?? 0
+      const before = current.get(entry.key)
+      const readable = before !== undefined && memory.hot.leave(before)
+      bytes -= before?.size ?? 0
       if (type === 'DELETED') {
         current.delete(entry.key)
         keys.delete(entry.key)
       } else {
         if (type === 'ADDED') keys.add(entry.key)
         current.set(entry.key, entry)
-        bytes += entry.value.length
+        memory.hot.enter(entry)
+        bytes += entry.size
       }
       revision = entry.revision
+      return readable ? before : undefined
     },
   }
 }

@@ -4,7 +4,10 @@
 
 import type { KubeObject } from '../base/object.ts'
 
-/** One object as stored. `value` is its JSON (UTF-8) and carries its own metadata.resourceVersion; `object` parses it (cached, frozen). */
+/**
+ * One object as stored. `value` is its JSON (UTF-8) and carries its own metadata.resourceVersion; `object` parses it (cached, frozen). Either
+ * may be read from a file when it was not lately, at once; throws InternalError when that file is damaged.
+ */
 export interface Entry {
   readonly key: string
   readonly revision: number
@@ -100,6 +103,8 @@ export interface Store {
   /** Of other epochs everything up to this revision is known here, and nothing above it. Absent in stores of before. */
   readonly base?: number
   readonly recovery: Recovery
+  /** What keeps it from taking writes (disk full) or giving objects, in a few words; undefined when nothing does. Goes away by itself. */
+  readonly problem: string | undefined
   /** Committed state. */
   get(key: string): Entry | undefined
   /** The newest staged state, committed or about to be: the base of a read-modify-write. Undefined when absent (or staged for deletion). */

@@ -41,7 +41,7 @@ export class StoredEvent implements StoreEvent {
     return this.entry.object
   }
   get bytes(): number {
-    return this.entry.value.length + (this.previous?.value.length ?? 0)
+    return this.entry.size + (this.previous?.size ?? 0)
   }
 }
 

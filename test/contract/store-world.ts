@@ -88,6 +88,8 @@ export interface World {
 }
 
 export interface WorldOptions {
+  /** Values of current objects held in memory, where the store has a place for others. */
+  readonly hotBytesMax?: number
   readonly window?: WindowBounds
   /** The disk refuses commits beyond this: memory counts a batch, SQLite the file. */
   readonly diskBytes?: number
@@ -102,7 +104,7 @@ export const memoryBackend: Backend = {
   name: 'memory',
   async open(options = {}) {
     const clock = handClock()
-    const { diskBytes = Number.POSITIVE_INFINITY, ...rest } = options
+    const { hotBytesMax: _, diskBytes = Number.POSITIVE_INFINITY, ...rest } = options
     const deps = { clock, random: seededRandom('store'), log: silentLog, ...rest }
     let alive = {}
     const journal = createMemoryJournal({
@@ -134,6 +136,12 @@ export const memoryBackend: Backend = {
 }
 
 export const temporaryDir = (): string => mkdtempSync(join(tmpdir(), 'helio-store-'))
+
+/** Every value lies in the file of cold values as soon as it is written. */
+export const coldBackend: Backend = {
+  name: 'sqlite, all cold',
+  open: (options = {}) => sqliteBackend.open({ hotBytesMax: 0, ...options }),
+}
 
 export const sqliteBackend: Backend = {
   name: 'sqlite',

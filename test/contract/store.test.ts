@@ -1,6 +1,7 @@
 import t from 'tap'
 import { storeContract } from './store.contract.ts'
-import { memoryBackend, sqliteBackend } from './store-world.ts'
+import { coldBackend, memoryBackend, sqliteBackend } from './store-world.ts'
 
 storeContract(t, memoryBackend)
 storeContract(t, sqliteBackend)
+storeContract(t, coldBackend)

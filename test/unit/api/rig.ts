@@ -115,6 +115,7 @@ export interface RigOptions {
   readonly routes?: readonly ExtraRoute[]
   readonly podLogs?: ApiDeps['podLogs']
   readonly checks?: ApiDeps['checks']
+  readonly readiness?: NonNullable<ApiDeps['readiness']>
   readonly namespaces?: readonly string[]
   /** Changes the store remembers. */
   readonly eventsMax?: number
@@ -199,6 +200,7 @@ export const createRig = async (options: RigOptions = {}): Promise<Rig> => {
     podLogs: options.podLogs ?? (() => Promise.resolve()),
     version: { gitVersion: 'v1.36.0+helio', gitCommit: 'abc', buildDate: '2026-01-01T00:00:00Z', platform: 'linux/amd64' },
     checks: options.checks ?? { ping: () => undefined },
+    ...(options.readiness ? { readiness: options.readiness } : {}),
   }
   const verbs = createVerbs(deps)
   const api = createApi(deps, verbs, options.routes)
