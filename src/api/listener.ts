@@ -31,7 +31,7 @@ import {
   STREAMS_MAX,
 } from './limits.ts'
 import type { ApiResponse } from './message.ts'
-import { type Authenticator, type Peer, peerOf, requestIdentity } from './peer.ts'
+import { type Authenticator, deviceOf, type Peer, peerOf, requestIdentity } from './peer.ts'
 
 /**
  * Takes over the socket of an HTTP/1.1 upgrade. `identity` is undefined for strangers; for a device it is also given when the certificate's
@@ -136,6 +136,7 @@ const answerH2 = async (state: State, stream: ServerHttp2Stream, headers: Incomi
     url: headers[':path'] ?? '/',
     headers,
     identity: requestIdentity(peer, headers, state.authenticate),
+    device: deviceOf(peer),
     body: bound => readStream(stream, headers['content-length'], state.clock, bound),
   })
   if (stream.destroyed || stream.closed) return cancelBody(response)
@@ -169,6 +170,7 @@ const answerH1 = async (state: State, request: IncomingMessage, reply: ServerRes
     url: request.url ?? '/',
     headers: request.headers,
     identity: requestIdentity(peer, request.headers, state.authenticate),
+    device: deviceOf(peer),
     body: bound => readStream(request, request.headers['content-length'], state.clock, bound),
   })
   if (reply.destroyed) return cancelBody(response)

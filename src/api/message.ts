@@ -9,6 +9,12 @@ export interface BodyBound {
   readonly arrivesWithinMs: number
 }
 
+/** A device at the other end: its certificate is this authority's, but its dates may be wrong. DER. */
+export interface DevicePeer {
+  readonly identity: Identity
+  readonly certificate: Uint8Array
+}
+
 export interface ApiRequest {
   readonly method: string
   /** Path and query, as in the request line. */
@@ -16,6 +22,8 @@ export interface ApiRequest {
   readonly headers: Readonly<IncomingHttpHeaders>
   /** Undefined: nobody said who they are. */
   readonly identity: Identity | undefined
+  /** For the renewal of its certificate alone; every other question goes by `identity`. */
+  readonly device?: DevicePeer | undefined
   /** Reads the body; throws 413 when it is above BODY_BYTES_MAX, or the given bound. Called at most once, and only after the caller was let in. */
   readonly body: (bound?: BodyBound) => Promise<Buffer>
 }

@@ -5,6 +5,7 @@ import { X509Certificate } from 'node:crypto'
 import type { IncomingHttpHeaders } from 'node:http'
 import type { TLSSocket } from 'node:tls'
 import type { Identity } from '../base/pki.ts'
+import type { DevicePeer } from './message.ts'
 
 const AUTHENTICATED = 'system:authenticated'
 const NODES = 'system:nodes'
@@ -21,7 +22,10 @@ export const identityOf = (commonName: string, organizations: readonly string[])
 export interface Peer {
   /** From a certificate that is valid now. */
   readonly identity: Identity | undefined
-  /** A device whose certificate is good but for its dates: enough for the link, which pins the key. Clocks at the edge are wrong. */
+  /**
+   * A device whose certificate is good but for its dates: enough for the link and for a new certificate, which pin the key, and for nothing
+   * else. Clocks at the edge are wrong.
+   */
   readonly outdatedDevice: Identity | undefined
   /** DER; undefined when none was sent. Not necessarily trusted. */
   readonly certificate: Uint8Array | undefined
@@ -33,11 +37,14 @@ const listOf = (value: unknown): string[] => (Array.isArray(value) ? value.map(S
 
 const DATES = new Set(['CERT_HAS_EXPIRED', 'CERT_NOT_YET_VALID'])
 
-/** TLS reports one problem only, so the signature is checked anew before a wrong date is forgiven. */
-const signedBy = (der: Buffer, authorityPem: string): boolean => {
+const CLIENT_AUTH = '1.3.6.1.5.5.7.3.2'
+
+/** TLS reports one problem only, so all but the dates is checked anew before a wrong date is forgiven. */
+const isClientOf = (der: Buffer, authorityPem: string): boolean => {
   const authority = new X509Certificate(authorityPem)
   const certificate = new X509Certificate(der)
-  return certificate.checkIssued(authority) && certificate.verify(authority.publicKey)
+  const isClient = !certificate.ca && certificate.keyUsage?.includes(CLIENT_AUTH) === true
+  return isClient && certificate.checkIssued(authority) && certificate.verify(authority.publicKey)
 }
 
 /** Reads a connection's certificate; called once per connection. */
@@ -47,8 +54,14 @@ export const peerOf = (socket: TLSSocket, authorityPem: string): Peer => {
   const { CN, O } = certificate.subject as unknown as Record<string, unknown>
   const identity = identityOf(listOf(CN)[0] ?? '', listOf(O))
   if (socket.authorized) return { identity, outdatedDevice: undefined, certificate: certificate.raw }
-  const forgiven = identity?.node !== undefined && DATES.has(String(socket.authorizationError)) && signedBy(certificate.raw, authorityPem)
+  const forgiven = identity?.node !== undefined && DATES.has(String(socket.authorizationError)) && isClientOf(certificate.raw, authorityPem)
   return { identity: undefined, outdatedDevice: forgiven ? identity : undefined, certificate: certificate.raw }
+}
+
+/** The device a connection speaks for, its dates forgiven. Who answers it compares the key of `certificate` with the Node's. */
+export const deviceOf = ({ identity, outdatedDevice, certificate }: Peer): DevicePeer | undefined => {
+  const device = identity?.node === undefined ? outdatedDevice : identity
+  return device && certificate && { identity: device, certificate }
 }
 
 /** Tells whose token it is; undefined for tokens it does not know. */

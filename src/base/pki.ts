@@ -31,6 +31,8 @@ export interface Pki {
   issue(authority: KeyPair, request: CertificateRequest): KeyPair
   /** PKCS#10: a fresh key and a request for it (device side). */
   createRequest(commonName: string): { readonly requestPem: string; readonly keyPem: string }
+  /** PKCS#10 for a key that is there already, PEM: the same identity asks again. */
+  requestFor(commonName: string, keyPem: string): string
   /** Signs a PKCS#10 request after checking its own signature; names come from `request`, only the key is taken from the PEM. Throws on a bad request. */
   signRequest(authority: KeyPair, requestPem: string, request: CertificateRequest): string
   /** Ed25519 key pair for signing heads, PEM. */
@@ -41,6 +43,8 @@ export interface Pki {
   sha256(bytes: Uint8Array | string): string
   /** Hex SHA-256 of the public key (SubjectPublicKeyInfo) of a PEM or DER certificate: what a join token pins. */
   publicKeyPin(cert: string | Uint8Array): string
+  /** Why a PEM or DER certificate is not one that this authority signed for this use, whatever its dates; undefined when it is. */
+  distrust(authorityPem: string, cert: string | Uint8Array, usage: 'server' | 'client'): string | undefined
   /** Common name, organizations and validity of a PEM or DER certificate. */
   inspect(cert: string | Uint8Array): {
     readonly commonName: string

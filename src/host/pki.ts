@@ -88,6 +88,13 @@ const requestBytes = (requestPem: string): Uint8Array => {
   return Buffer.from(body, 'base64')
 }
 
+const requestBy = (commonName: string, privateKey: KeyObject): string => {
+  const body = requestBody(commonName, spki(createPublicKey(privateKey)))
+  return pem('CERTIFICATE REQUEST', signed(body, cryptoSign('sha256', body, privateKey)))
+}
+
+const USAGES = { server: '1.3.6.1.5.5.7.3.1', client: '1.3.6.1.5.5.7.3.2' } as const
+
 /** The public key of a request whose own signature holds; refuses weak and unknown keys. */
 const verifiedKey = (requestPem: string): KeyObject => {
   const request = parseRequest(requestBytes(requestPem))
@@ -135,10 +142,10 @@ export const systemPki: Pki = {
     return { certPem: leaf(authority, publicKey, request), keyPem: pkcs8(privateKey) }
   },
   createRequest(commonName) {
-    const { publicKey, privateKey } = freshKey()
-    const body = requestBody(commonName, spki(publicKey))
-    return { requestPem: pem('CERTIFICATE REQUEST', signed(body, cryptoSign('sha256', body, privateKey))), keyPem: pkcs8(privateKey) }
+    const { privateKey } = freshKey()
+    return { requestPem: requestBy(commonName, privateKey), keyPem: pkcs8(privateKey) }
   },
+  requestFor: (commonName, keyPem) => requestBy(commonName, createPrivateKey(keyPem)),
   signRequest(authority, requestPem, request) {
     let key: KeyObject
     try {
@@ -164,6 +171,13 @@ export const systemPki: Pki = {
     createHash('sha256')
       .update(spki(new X509Certificate(cert).publicKey))
       .digest('hex'),
+  distrust(authorityPem, cert, usage) {
+    const authority = new X509Certificate(authorityPem)
+    const certificate = new X509Certificate(cert)
+    if (!authority.ca || !certificate.checkIssued(authority) || !certificate.verify(authority.publicKey))
+      return 'its certificate is not signed by the pinned authority'
+    return certificate.ca || !certificate.keyUsage?.includes(USAGES[usage]) ? `its certificate is not one of a ${usage}` : undefined
+  },
   inspect(cert) {
     const parsed = new X509Certificate(cert)
     const { commonName, organizations } = namesOf(parsed.raw)

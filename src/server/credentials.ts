@@ -57,7 +57,11 @@ const writePair = (deps: CredentialsDeps, name: string, pair: KeyPair): KeyPair 
 
 const authorityOf = (deps: CredentialsDeps): KeyPair =>
   readPair(deps, 'ca') ??
-  writePair(deps, 'ca', deps.pki.createAuthority('heliopause-ca', NOT_BEFORE_MS, deps.nowMs + AUTHORITY_DAYS * DAY_MS))
+  writePair(
+    deps,
+    'ca',
+    deps.pki.createAuthority('heliopause-ca', NOT_BEFORE_MS, Math.max(deps.nowMs, NOT_BEFORE_MS) + AUTHORITY_DAYS * DAY_MS),
+  )
 
 interface LeafWanted {
   readonly commonName: string

@@ -14,6 +14,12 @@ import { LINK_PATH } from '../link/transports/index.ts'
 import { allocatePodCIDR } from './addresses.ts'
 import type { Credentials } from './credentials.ts'
 
+export interface DeviceSigner {
+  readonly credentials: Pick<Credentials, 'authority'>
+  readonly pki: Pick<Pki, 'signRequest'>
+  readonly nowMs: () => number
+}
+
 export interface JoinDeps {
   readonly credentials: Credentials
   readonly pki: Pki
@@ -76,7 +82,7 @@ const ensureNode = async (deps: JoinDeps, name: string, pin: string, labels: Rec
   if (found && owner === pin) return
   if (found && owner !== undefined)
     throw new ApiError('Forbidden', `join: a node named ${name} has joined with another key`, {
-      hint: `choose another --node-name, or delete the old one first: helio delete node ${name}`,
+      hint: `choose another --node-name; if it is the same device and lost its key: kubectl annotate node ${name} ${KEY_ANNOTATION}-`,
     })
   if (found) {
     await deps.verbs.patch(
@@ -98,6 +104,17 @@ const ensureNode = async (deps: JoinDeps, name: string, pin: string, labels: Rec
   await deps.verbs.create(JOINER, { kind: kindByName('Node')!, namespace: '' }, node)
 }
 
+/** A device's certificate for the key of a request. Throws on a request that is none. */
+export const signDevice = (deps: DeviceSigner, name: string, csr: string): string =>
+  deps.pki.signRequest(deps.credentials.authority, csr, {
+    commonName: `system:node:${name}`,
+    organizations: ['system:nodes'],
+    altNames: [],
+    usage: 'client',
+    notBeforeMs: NOT_BEFORE_MS,
+    notAfterMs: Math.max(deps.nowMs(), NOT_BEFORE_MS) + CERT_DAYS * DAY_MS,
+  })
+
 /** POST /heliopause.io/v1/join: {token, nodeName, csr, labels?} → certificate, authority and head key. Joining again with the same key is harmless. */
 export const createJoin = (deps: JoinDeps): ((body: unknown) => Promise<JoinAnswer>) => {
   const turn = { last: Promise.resolve() as Promise<unknown> }
@@ -115,14 +132,7 @@ export const createJoin = (deps: JoinDeps): ((body: unknown) => Promise<JoinAnsw
           Object.entries(body['labels']).filter(([key, value]) => LABELS_FROM_DEVICE.test(key) && typeof value === 'string'),
         )
       : {}
-    const certificate = deps.pki.signRequest(deps.credentials.authority, textField(body, 'csr'), {
-      commonName: `system:node:${name}`,
-      organizations: ['system:nodes'],
-      altNames: [],
-      usage: 'client',
-      notBeforeMs: NOT_BEFORE_MS,
-      notAfterMs: Math.max(deps.nowMs(), NOT_BEFORE_MS) + CERT_DAYS * DAY_MS,
-    })
+    const certificate = signDevice(deps, name, textField(body, 'csr'))
     await ensureNode(deps, name, deps.pki.publicKeyPin(certificate), labels as Record<string, string>)
     return {
       certificate,
