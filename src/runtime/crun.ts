@@ -21,7 +21,7 @@ import {
   readExit,
   wipeContainer,
 } from './crun-container.ts'
-import { onTerminal, startSession } from './exec-session.ts'
+import { execInContainer } from './crun-exec.ts'
 import { watchChange } from './exits.ts'
 import { detectFacts, hostDevices } from './facts.ts'
 import { loadOverlay, mountOverlay, must } from './mounts.ts'
@@ -157,45 +157,6 @@ const startContainer = async (place: CrunPlace, tracking: Tracking, spec: Contai
     await wipeContainer(place, id)
     throw error
   }
-}
-
-const execInContainer = async (
-  place: CrunPlace,
-  record: ContainerRecord,
-  command: readonly string[],
-  options: { tty: boolean; stdin: boolean; serial: number },
-): Promise<ExecSession> => {
-  const id = record.id
-  const stem = join(containerDir(place, id), `exec-${process.pid}-${options.serial}`)
-  const description = compileProcess(record.spec, place.facts, { args: command, tty: options.tty })
-  await writeFile(`${stem}.json`, JSON.stringify(description), { mode: 0o600 })
-  const words = [
-    place.crun,
-    ...crunArgs(place),
-    'exec',
-    ...(options.tty ? ['--tty'] : []),
-    `--process=${stem}.json`,
-    `--pid-file=${stem}.pid`,
-    id,
-  ]
-  const script = place.exec.find('script')
-  if (options.tty && script === undefined) throw new Error('exec: a terminal needs the program script (util-linux)')
-  const session = startSession(options.tty ? onTerminal(script ?? 'script', words) : words, options, () => killSession(place, record, stem))
-  const clean = async (): Promise<void> => {
-    await Promise.all([rm(`${stem}.json`, { force: true }), rm(`${stem}.pid`, { force: true })])
-  }
-  session.exitCode.then(clean, clean).catch(error => place.log.error('exec files stay', { container: id, error: messageOf(error) }))
-  return session
-}
-
-/** crun exec leaves its program behind when it is killed: the program itself must go. */
-const killSession = (place: CrunPlace, record: ContainerRecord, stem: string): void => {
-  readText(`${stem}.pid`)
-    .then(text => {
-      const pid = Number(text)
-      if (Number.isInteger(pid) && pid > 0 && isAlive(record.pid, record.pidStart)) signal(pid, 'SIGKILL')
-    })
-    .catch(error => place.log.error('exec session not killed', { container: record.id, error: messageOf(error) }))
 }
 
 /** What this runtime knows to do with one container; see ContainerHooks. */

@@ -1,50 +1,179 @@
-// Turns a spawned program into an ExecSession, with or without a terminal of its own.
+// Turns a program into an ExecSession, with or without a terminal of its own. A session is a process group: killing it kills what the
+// program started and did not send away.
 
-import { spawn } from 'node:child_process'
-import { PassThrough } from 'node:stream'
-import type { ExecSession } from './runtime.ts'
+import { type ChildProcess, spawn } from 'node:child_process'
+import { constants } from 'node:os'
+import { PassThrough, type Readable } from 'node:stream'
+import type { Exec } from '../base/exec.ts'
+import { type ExecPipes, openPipes } from './exec-pipes.ts'
+import { COMMAND_TIMEOUT_MS } from './limits.ts'
+import { signal } from './process-table.ts'
+import type { ExecSession, TerminalSize } from './runtime.ts'
 
 /** One word for a POSIX shell, whatever is in it. */
 export const quote = (word: string): string => `'${word.replaceAll("'", "'\\''")}'`
 
+/** What programs on a terminal expect to find; an image's own word wins. Source: containerd's CRI plugin. */
+export const terminalEnv = (env: readonly string[]): readonly string[] =>
+  env.some(line => line.startsWith('TERM=')) ? env : [...env, 'TERM=xterm']
+
+/** Says on descriptor 3 which process leads the terminal and what the terminal is called. */
+const ANNOUNCE = 'echo "$$ $(tty)" >&3; exec 3>&-; stty rows 24 cols 80 2>/dev/null'
+
 /** `script` gives a program a terminal; it takes one shell line, so every word is quoted. */
-export const onTerminal = (script: string, command: readonly string[]): readonly string[] => [
+const onTerminal = (script: string, command: readonly string[]): readonly string[] => [
   script,
   '-qfec',
-  `stty rows 24 cols 80 2>/dev/null; exec ${command.map(quote).join(' ')}`,
+  `${ANNOUNCE}; exec ${command.map(quote).join(' ')}`,
   '/dev/null',
 ]
 
 export interface SessionOptions {
   readonly tty: boolean
   readonly stdin: boolean
+  /** Absolute path that files of the session begin with. */
+  readonly stem: string
+  /** Whom the program's input and output belong to; this user when absent. */
+  readonly owner?: { readonly uid: number; readonly gid: number }
   /** The whole environment; this process's own when absent. */
   readonly env?: Readonly<Record<string, string>>
   readonly cwd?: string
+  /** Where the program makes a terminal of its own inside ours: that one, once it is there. */
+  readonly innerTerminal?: () => Promise<string | undefined>
 }
 
-/** Starts `command`; `kill` is called besides killing it, for what it leaves behind. */
-export const startSession = (command: readonly string[], options: SessionOptions, kill: () => void): ExecSession => {
+export interface Session extends ExecSession {
+  /** Nobody reads its output any more: whoever still writes it writes for nobody, and the end does not wait for them. */
+  letGo(): void
+}
+
+type Place = Pick<SessionOptions, 'env' | 'cwd'>
+
+const start = (command: readonly string[], place: Place, stdio: readonly ('ignore' | 'pipe' | number)[]): ChildProcess => {
   const [program = '', ...args] = command
-  const child = spawn(program, args, {
-    // A terminal whose input is at its end would hang up: it gets a pipe that stays open instead.
-    stdio: [options.stdin || options.tty ? 'pipe' : 'ignore', 'pipe', 'pipe'],
-    ...(options.env === undefined ? {} : { env: { ...options.env } }),
-    ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
+  return spawn(program, args, {
+    stdio: [...stdio],
+    detached: true,
+    ...(place.env === undefined ? {} : { env: { ...place.env } }),
+    ...(place.cwd === undefined ? {} : { cwd: place.cwd }),
   })
-  const exitCode = new Promise<number>((resolve, reject) => {
+}
+
+/** The code, once the program has ended and everything it wrote has been read. 128 and the signal's number when a signal ended it. */
+const exitCodeOf = (child: ChildProcess, program: string, outputs: readonly (Readable | undefined)[]): Promise<number> => {
+  const read = outputs.map(output => new Promise<void>(resolve => (output ? output.once('close', resolve) : resolve())))
+  const ended = new Promise<number>((resolve, reject) => {
     child.on('error', error => reject(new Error(`start ${program}: ${error.message}`, { cause: error })))
-    child.on('close', code => resolve(code ?? 137))
+    child.on('exit', (code, by) => resolve(code ?? 128 + (by === null ? 9 : constants.signals[by])))
   })
-  child.stdin?.on('error', () => child.stdin?.destroy())
+  return ended.then(async code => {
+    await Promise.all(read)
+    return code
+  })
+}
+
+const killGroup = (child: ChildProcess): void => {
+  if (child.pid !== undefined && child.exitCode === null && child.signalCode === null) signal(-child.pid, 'SIGKILL')
+}
+
+/** Sizes set one after the other; of those that come meanwhile only the last counts. */
+const createResizer = (exec: Exec, innerTerminal: SessionOptions['innerTerminal']) => {
+  const state: { terminal: string | undefined; wanted: TerminalSize | undefined; busy: boolean } = {
+    terminal: undefined,
+    wanted: undefined,
+    busy: false,
+  }
+  const set = async (terminal: string | undefined, { rows, columns }: TerminalSize): Promise<void> => {
+    // What it answers does not matter: a terminal that is gone has no size.
+    const words = ['rows', `${rows}`, 'cols', `${columns}`]
+    if (terminal !== undefined) await exec.run('stty', ['-F', terminal, ...words], { timeoutMs: COMMAND_TIMEOUT_MS })
+  }
+  const settle = (): void => {
+    const { terminal, wanted } = state
+    if (state.busy || terminal === undefined || wanted === undefined) return
+    state.busy = true
+    state.wanted = undefined
+    const again = (): void => {
+      state.busy = false
+      settle()
+    }
+    // Ours first: the inner one is made in its likeness, unless it is there already.
+    set(terminal, wanted)
+      .then(async () => set(await innerTerminal?.(), wanted))
+      .then(again, again)
+  }
   return {
-    exitCode,
-    stdin: options.stdin ? (child.stdin ?? undefined) : undefined,
-    stdout: child.stdout ?? new PassThrough().end(),
-    stderr: options.tty ? undefined : (child.stderr ?? undefined),
-    kill: () => {
-      kill()
-      child.kill('SIGKILL')
+    resize(size: TerminalSize): void {
+      state.wanted = size
+      settle()
+    },
+    known(terminal: string): void {
+      state.terminal = terminal
+      settle()
     },
   }
 }
+
+const startOnTerminal = (exec: Exec, command: readonly string[], options: SessionOptions): Session => {
+  const script = exec.find('script')
+  if (script === undefined) throw new Error('exec: a terminal needs the program script (util-linux)')
+  // A terminal whose input is at its end would hang up: it gets a pipe that stays open instead.
+  const child = start(onTerminal(script, command), options, ['pipe', 'pipe', 'ignore', 'pipe'])
+  const stdin = child.stdin
+  const stdout: Readable = child.stdout ?? new PassThrough().end()
+  const resizer = createResizer(exec, options.innerTerminal)
+  const leader: { pid: number | undefined } = { pid: undefined }
+  const told = child.stdio[3] as Readable
+  told.once('data', (chunk: Buffer) => {
+    const [, pid, terminal] = /^(\d+) (\/dev\/\S+)/.exec(chunk.toString()) ?? []
+    leader.pid = pid === undefined ? undefined : Number(pid)
+    if (terminal !== undefined) resizer.known(terminal)
+  })
+  told.on('error', () => told.destroy())
+  stdin?.on('error', () => stdin.destroy())
+  const exitCode = exitCodeOf(child, script, [stdout])
+  return {
+    exitCode,
+    stdin: options.stdin ? (stdin ?? undefined) : undefined,
+    stdout,
+    stderr: undefined,
+    resize: size => resizer.resize(size),
+    letGo: () => stdout.destroy(),
+    kill() {
+      stdout.destroy()
+      // The leader is of our making as long as `script` waits for it.
+      if (leader.pid !== undefined && child.exitCode === null && child.signalCode === null) signal(-leader.pid, 'SIGKILL')
+      killGroup(child)
+    },
+  }
+}
+
+const startPlain = (command: readonly string[], options: SessionOptions, pipes: ExecPipes | undefined): Session => {
+  const child = start(command, options, pipes?.theirs ?? [options.stdin ? 'pipe' : 'ignore', 'pipe', 'pipe'])
+  pipes?.handedOver()
+  const stdin = (pipes ? pipes.stdin : child.stdin) ?? undefined
+  const stdout: Readable = pipes?.stdout ?? child.stdout ?? new PassThrough().end()
+  const stderr: Readable | undefined = pipes?.stderr ?? child.stderr ?? undefined
+  stdin?.on('error', () => stdin.destroy())
+  const exitCode = exitCodeOf(child, command[0] ?? '', [stdout, stderr])
+  const letGo = (): void => {
+    stdout.destroy()
+    stderr?.destroy()
+  }
+  return {
+    exitCode,
+    stdin,
+    stdout,
+    stderr,
+    resize: () => undefined,
+    letGo,
+    kill() {
+      letGo()
+      killGroup(child)
+    },
+  }
+}
+
+/** Starts `command`. Rejects when it has no means to; a program that is not there shows in the exit code. */
+export const startSession = async (exec: Exec, command: readonly string[], options: SessionOptions): Promise<Session> =>
+  options.tty ? startOnTerminal(exec, command, options) : startPlain(command, options, await openPipes(exec, options))

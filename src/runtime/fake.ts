@@ -32,6 +32,7 @@ export const openFakeRuntime = (device: FakeDevice): Runtime => {
         stdin: options.stdin ? new PassThrough().resume() : undefined,
         stdout,
         stderr: options.tty ? undefined : new PassThrough().end(),
+        resize: () => undefined,
         kill: () => stdout.destroy(),
       }
     },

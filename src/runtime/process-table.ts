@@ -21,12 +21,18 @@ export const bootId = (): string => (readProc('/proc/sys/kernel/random/boot_id')
 /** What proc's stat line says. The command in it may hold blanks and brackets; the fields begin after the last one. Pure. */
 export const parseStat = (
   line: string,
-): { readonly pid: number; readonly state: string; readonly parent: number; readonly pidStart: string } => {
+): { readonly pid: number; readonly state: string; readonly parent: number; readonly group: number; readonly pidStart: string } => {
   const fields = line
     .slice(line.lastIndexOf(')') + 2)
     .trim()
     .split(' ')
-  return { pid: Number.parseInt(line, 10), state: fields[0] ?? '', parent: Number(fields[1]), pidStart: fields[19] ?? '' }
+  return {
+    pid: Number.parseInt(line, 10),
+    state: fields[0] ?? '',
+    parent: Number(fields[1]),
+    group: Number(fields[2]),
+    pidStart: fields[19] ?? '',
+  }
 }
 
 /** Start time of a living process in clock ticks since boot; undefined when there is none or only its zombie. */
@@ -34,6 +40,12 @@ export const processStart = (pid: number): string | undefined => {
   const line = readProc(`/proc/${pid}/stat`)
   const stat = line === undefined ? undefined : parseStat(line)
   return stat === undefined || stat.state === 'Z' || stat.state === 'X' ? undefined : stat.pidStart
+}
+
+/** The process group of a living process. */
+export const processGroup = (pid: number): number | undefined => {
+  const line = readProc(`/proc/${pid}/stat`)
+  return line === undefined ? undefined : parseStat(line).group
 }
 
 export const isAlive = (pid: number | undefined, start: string | undefined): boolean =>

@@ -6,7 +6,7 @@ import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Exec } from '../base/exec.ts'
 import { type CgroupLayout, detectCgroupLayout, monitorGroups } from './cgroup.ts'
-import { onTerminal, startSession } from './exec-session.ts'
+import { startSession, terminalEnv } from './exec-session.ts'
 import type { InOrder } from './in-order.ts'
 import { removeFolder } from './mounts.ts'
 import { environment, innerWords, losses, type ProcessFacts, refusal } from './process-command.ts'
@@ -139,23 +139,23 @@ const execBeside = (
   place: ProcessPlace,
   record: ContainerRecord,
   command: readonly string[],
-  options: { tty: boolean; stdin: boolean },
-): ExecSession => {
+  options: { tty: boolean; stdin: boolean; serial: number },
+): Promise<ExecSession> => {
   const { spec } = record
   const rootfs = rootfsOf(place, spec, record.id)
   if (rootfs !== undefined && place.facts.nsenter === undefined) throw new Error('exec: nsenter (util-linux) is needed to join the image')
-  const join = place.facts.root ? ['--mount'] : ['--user', '--preserve-credentials', '--mount']
-  const nsenter = rootfs === undefined ? [] : [place.facts.nsenter ?? 'nsenter', ...join, '--target', `${record.pid}`, '--']
-  const words = [...nsenter, ...innerWords(spec, place.facts, rootfs, command)]
-  const script = place.exec.find('script')
-  if (options.tty && script === undefined) throw new Error('exec: a terminal needs the program script (util-linux)')
+  const joining = place.facts.root ? ['--mount'] : ['--user', '--preserve-credentials', '--mount']
+  const nsenter = rootfs === undefined ? [] : [place.facts.nsenter ?? 'nsenter', ...joining, '--target', `${record.pid}`, '--']
   const cwd = rootfs === undefined && spec.cwd !== '' ? spec.cwd : '/'
-  // The program's own process is the session's child, so killing the session kills it.
-  return startSession(
-    options.tty ? onTerminal(script ?? 'script', words) : words,
-    { ...options, env: environment(spec.env), cwd },
-    () => undefined,
-  )
+  // The program's own process leads the session's group, so killing the session kills it.
+  return startSession(place.exec, [...nsenter, ...innerWords(spec, place.facts, rootfs, command)], {
+    tty: options.tty,
+    stdin: options.stdin,
+    stem: join(containersDir(place), record.id, `exec-${process.pid}-${options.serial}`),
+    ...(place.facts.root ? { owner: { uid: spec.uid, gid: spec.gid } } : {}),
+    env: environment(options.tty ? terminalEnv(spec.env) : spec.env),
+    cwd,
+  })
 }
 
 const hooksOf = (place: ProcessPlace): ContainerHooks => ({
@@ -176,6 +176,7 @@ export const openProcessRuntime = async (deps: RuntimeDeps): Promise<Runtime> =>
   )
   const { inOrder } = tracking
   const said = new Set<string>()
+  const serial = { next: 0 }
   for (const info of await tracking.inspectAll()) {
     const record = await tracking.read(info.id)
     if (info.state === 'running' && record !== undefined) await follow(place, record).pump(false)
@@ -202,7 +203,7 @@ export const openProcessRuntime = async (deps: RuntimeDeps): Promise<Runtime> =>
     async exec(id, command, options) {
       const [info, record] = [await tracking.inspect(id), await tracking.read(id)]
       if (info?.state !== 'running' || record === undefined) throw new Error(`exec: container ${id} is not running`)
-      return execBeside(place, record, command, options)
+      return execBeside(place, record, command, { ...options, serial: serial.next++ })
     },
     usage: async id => ((await tracking.inspect(id))?.state === 'running' ? usageOfProcess(place, id) : undefined),
     onExit: tracking.onExit,

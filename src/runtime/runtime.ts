@@ -111,11 +111,22 @@ export interface ContainerInfo {
   readonly logPath: string
 }
 
+export interface TerminalSize {
+  readonly columns: number
+  readonly rows: number
+}
+
+/** A command that runs in a container. Output that is not read holds the command back, and its end. */
 export interface ExecSession {
+  /** Settles once the command has ended and its output has been read. */
   readonly exitCode: Promise<number>
   readonly stdin: NodeJS.WritableStream | undefined
   readonly stdout: NodeJS.ReadableStream
+  /** Undefined on a terminal: all of it is `stdout`. */
   readonly stderr: NodeJS.ReadableStream | undefined
+  /** Of the terminal; nothing without one. */
+  resize(size: TerminalSize): void
+  /** Ends the command and what it started. */
   kill(): void
 }
 

@@ -147,6 +147,22 @@ t.test('crun containers', { skip: why ?? false }, async t => {
     const echoed: Buffer[] = []
     for await (const chunk of session.stdout) echoed.push(Buffer.from(chunk))
     t.equal(Buffer.concat(echoed).toString(), 'echoed')
+    t.same(await text(shell('echo again > /dev/stdout')), ['again\n', 0], 'its output can be opened anew, by its user')
+    const terminal = await runtime.exec(id, shell('trap "stty size; exit" WINCH; echo up; while :; do sleep 1; done'), {
+      tty: true,
+      stdin: false,
+    })
+    const shown: string[] = []
+    for await (const chunk of terminal.stdout) {
+      shown.push(String(chunk))
+      if (shown.join('').includes('up')) terminal.resize({ columns: 132, rows: 43 })
+    }
+    t.match(shown.join(''), /43 132/, 'a terminal takes the size of the one outside')
+    const parent = await runtime.exec(id, shell('sleep 4242 & sleep 4243'), { tty: false, stdin: false })
+    parent.kill()
+    await parent.exitCode
+    const [left] = await text(shell('ps | grep -c "sleep 424[23]"'))
+    t.equal(left, '0\n', 'what a killed command had started is gone with it')
     await runtime.stopContainer(id, 0)
   })
 

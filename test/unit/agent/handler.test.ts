@@ -14,7 +14,7 @@ const session = (command: readonly string[]): ExecSession => {
   const [program = '', arg = ''] = command
   stdout.end(`said by ${program}\n`)
   const exitCode = program === 'hang' ? new Promise<number>(() => undefined) : Promise.resolve(Number(arg || 0))
-  return { exitCode, stdin: undefined, stdout, stderr: undefined, kill: () => void killed.push(program) }
+  return { exitCode, stdin: undefined, stdout, stderr: undefined, resize: () => undefined, kill: () => void killed.push(program) }
 }
 const runtime = {
   exec: async (id: string, command: readonly string[]) => {
