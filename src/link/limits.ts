@@ -119,8 +119,6 @@ export const BROKER_GAP_MS = 10_000
 /** A larger certificate or signature is no device's; the opening is dropped unread. */
 export const BROKER_CERTIFICATE_BYTES_MAX = 4096
 export const BROKER_SIGNATURE_BYTES_MAX = 512
-/** Packets above this are refused by either side of a broker; the largest frame fits. */
-export const BROKER_PACKET_BYTES_MAX = FRAME_BYTES_MAX + 4096
 /** A device that was accepted proves itself by a first sealed message within this; also how long an answer is waited for. */
 export const BROKER_PROOF_MS = 20_000
 /** Openings judged a second, at once, and of one device; beyond it the device is told that the server is busy. */
@@ -141,11 +139,14 @@ export const BROKER_WILL_DELAY_SECONDS = 10
 /** Openings and answers are worthless later; sealed messages are missed sooner, but a broker need not keep them. Seconds. */
 export const BROKER_OPENING_SECONDS = 30
 export const BROKER_MESSAGE_SECONDS = 120
-/** Changed heads are gathered this long before they are kept at the broker, and published so many at a time. */
-export const BROKER_HEADS_DELAY_MS = 1000
-export const BROKER_HEADS_BATCH_MAX = 64
 /** A retained message larger than this is not read. */
 export const BROKER_RETAINED_BYTES_MAX = 2048
+/** The server asks the broker for life when it has said nothing for so long. Seconds. */
+export const BROKER_KEEPALIVE_SECONDS = 60
+/** A server that stops waits so long for the broker to have its last words. */
+export const BROKER_CLOSE_MS = 1000
+/** Openings sent again in one dial because the server asked; then the dial fails and the backoff has its turn. */
+export const BROKER_OPENINGS_AGAIN_MAX = 3
 /** The server's way back to a broker it lost; it is one client, so it may be quick. */
 export const BROKER_RETRY: BackoffPolicy = { baseMs: 500, capMs: 30_000 }
 

@@ -7,8 +7,6 @@ import { everyDevice, parseTopic, type TopicKind, topicOf } from './mqtt-topics.
 export const NODE_COMMON_NAME = 'system:node:'
 /** Common name of the certificate with which the server comes to a broker. */
 export const BROKER_CLIENT_NAME = 'heliopause:server'
-/** Organization of certificates that are for brokers alone: whoever shows one is never taken for the server. */
-export const BROKER_ORGANIZATION = 'heliopause:broker'
 
 /** Throws on a name that is no device's. */
 export const brokerTopic = (cluster: string, device: string, kind: TopicKind): string =>

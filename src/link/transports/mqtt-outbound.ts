@@ -8,6 +8,8 @@ export interface OutboundMessage {
   readonly payload: string | Buffer
   readonly qos: 0 | 1
   readonly retain?: boolean
+  /** The other side need not deliver it later. */
+  readonly expirySeconds?: number
 }
 
 /** What the other side announced. */
@@ -69,7 +71,7 @@ export class Outbound {
     return message.qos === 0 || (this.#inflight?.size ?? 0) < Math.min(INFLIGHT_MAX, this.#bounds.receiveMaximum)
   }
 
-  #send({ topic, payload, qos, retain }: OutboundMessage): boolean {
+  #send({ topic, payload, qos, retain, expirySeconds }: OutboundMessage): boolean {
     const known = this.#aliases?.get(topic)
     const alias = known ?? this.#nextAlias()
     const id = qos === 1 ? this.#nextId() : undefined
@@ -81,7 +83,10 @@ export class Outbound {
       dup: false,
       retain: retain ?? false,
       ...(id === undefined ? {} : { messageId: id }),
-      ...(alias === undefined ? {} : { properties: { topicAlias: alias } }),
+      properties: {
+        ...(alias === undefined ? {} : { topicAlias: alias }),
+        ...(expirySeconds === undefined ? {} : { messageExpiryInterval: expirySeconds }),
+      },
     })
     if (bytes.length > this.#bounds.packetBytesMax) return false
     if (alias !== undefined && known === undefined) {

@@ -1,0 +1,35 @@
+// One open connection to a broker as this room needs it, whichever MQTT client stands behind. QoS 1 throughout, never 2. MQTT 5.
+
+/** How a message is to be treated by the broker. */
+export interface PublishOptions {
+  readonly retain?: boolean
+  /** The broker need not deliver it later. */
+  readonly expirySeconds?: number
+}
+
+export interface BrokerLine {
+  /** How many messages the broker takes before it has confirmed one. */
+  readonly receiveMaximum: number
+  /** `done` when the broker has confirmed it; never when the line breaks first. */
+  publish(topic: string, payload: Uint8Array, options: PublishOptions, done?: () => void): void
+  /** Settles when the broker granted all; rejects with a one-line message when it did not. */
+  subscribe(filters: readonly string[]): Promise<void>
+  /** `retained`: the broker kept it from before the subscription. */
+  onMessage: (topic: string, payload: Uint8Array, retained: boolean) => void
+  /** Called once; not after one's own `close`. */
+  onClose: (reason: string) => void
+  /** In good order: the broker sends no will. */
+  close(): void
+}
+
+export interface LineOptions {
+  readonly clientId: string
+  /** False: what came while this client was away is delivered. */
+  readonly cleanStart: boolean
+  readonly sessionSeconds: number
+  readonly keepaliveSeconds: number
+  readonly will?: { readonly topic: string; readonly payload: Uint8Array; readonly delaySeconds: number }
+}
+
+/** Settles when the broker has accepted this client; rejects with a one-line message. */
+export type OpenLine = (options: LineOptions, signal: AbortSignal) => Promise<BrokerLine>
