@@ -58,6 +58,8 @@ export const FLUSH_BACKOFF = { baseMs: 5_000, capMs: 60_000 } as const
 export const CEILING_STEP = 10_000
 /** A state restored from a snapshot counts on this far above it, so that no revision of the lost time comes again (etcdutl --bump-revision). */
 export const RESTORE_REVISION_STEP = 1_000_000_000
+/** Steps taken by one restore, at most: some nine hundred restores fit into a safe integer, whatever is drawn. */
+export const RESTORE_STEPS_MAX = 10_000
 
 /** Verified snapshots kept; the oldest is removed after a newer one is verified. */
 export const SNAPSHOTS_KEPT = 3

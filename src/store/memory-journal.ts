@@ -3,27 +3,39 @@
 
 import type { Batch, Journal, Loaded, Row } from './journal.ts'
 import { CEILING_STEP } from './limits.ts'
+import { revisionAfterRestore } from './meta.ts'
 
 export interface MemoryJournal extends Journal {
   /** A start: what is durable, as after a crash. Counting goes on above all that was reserved, and a new reservation is made. */
   load(): Loaded
+  /** A copy of what is durable, and the highest revision that may have been handed out. */
+  backup(): Backup
+}
+
+export interface Backup {
+  readonly current: readonly Row[]
+  /** Everything up to this revision is in it. */
+  readonly durable: number
+  readonly ceiling: number
 }
 
 export interface MemoryJournalOptions {
   readonly epoch: string
-  readonly base?: number
+  /** What it begins with, as after a restore: counting goes on far above, so that no revision is handed out twice. */
+  readonly backup?: Backup
   /**
    * Calls `land` later; before that the batch is not durable, without it the batch is lost as in a crash. An error makes the commit fail.
    */
   readonly defer: (land: (error?: Error) => void, batch: Batch) => void
 }
 
-export const createMemoryJournal = ({ epoch, base = 0, defer }: MemoryJournalOptions): MemoryJournal => {
-  const current = new Map<string, Row>()
+export const createMemoryJournal = ({ epoch, backup, defer }: MemoryJournalOptions): MemoryJournal => {
+  const current = new Map<string, Row>(backup?.current.map(row => [row.key, row]))
+  const start = backup === undefined ? 1 : revisionAfterRestore(backup.ceiling, epoch)
   let log: Row[] = []
-  let floor = 1
-  let durable = 1
-  let ceiling = 1
+  let floor = start
+  let durable = start
+  let ceiling = start
 
   const land = (batch: Batch): void => {
     for (const row of batch.rows) {
@@ -46,10 +58,21 @@ export const createMemoryJournal = ({ epoch, base = 0, defer }: MemoryJournalOpt
         done(error)
       }, batch)
     },
+    backup: () => ({ current: [...current.values()], durable, ceiling }),
     load() {
       const revision = Math.max(durable, ceiling)
       ceiling = revision + CEILING_STEP
-      return { epoch, base, current: [...current.values()], log: [...log], floor, olderRows: 0, durable, revision, ceiling }
+      return {
+        epoch,
+        base: backup?.durable ?? 0,
+        current: [...current.values()],
+        log: [...log],
+        floor,
+        olderRows: 0,
+        durable,
+        revision,
+        ceiling,
+      }
     },
   }
 }

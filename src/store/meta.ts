@@ -3,6 +3,7 @@
 import { crc32 } from './checksum.ts'
 import { DamageError, FormatError } from './damage.ts'
 import type { Database } from './database.ts'
+import { RESTORE_REVISION_STEP, RESTORE_STEPS_MAX } from './limits.ts'
 
 /** Raised when the tables change in a way older programs cannot read. */
 const FORMAT_VERSION = 1
@@ -22,6 +23,13 @@ export interface Meta extends Era {
   /** Only in snapshots: the revision they are a copy of. A database that has it was put in place by somebody, and went back in time. */
   readonly snapshot?: number
 }
+
+/**
+ * Where an epoch that begins with a backup counts on: above all that was ever handed out. How far is drawn from the epoch's own name, since
+ * one backup may be restored twice, and what was handed out in between is known to nobody here.
+ */
+export const revisionAfterRestore = (ceiling: number, epoch: string): number =>
+  ceiling + RESTORE_REVISION_STEP * (1 + (crc32(Buffer.from(epoch)) % RESTORE_STEPS_MAX))
 
 /** Without anything else. */
 export const eraOf = ({ epoch, base }: Era): Era => (base === undefined ? { epoch } : { epoch, base })

@@ -12,7 +12,7 @@ import { type Database, openDatabase } from './database.ts'
 import type { Loaded } from './journal.ts'
 import { CEILING_STEP, RESTORE_REVISION_STEP } from './limits.ts'
 import { loadAll } from './load.ts'
-import { eraOf, metaText, readMeta, WRITE_META } from './meta.ts'
+import { eraOf, metaText, readMeta, revisionAfterRestore, WRITE_META } from './meta.ts'
 import { listSnapshots, verifySnapshot, writeDatabase } from './snapshots.ts'
 import { markOpen, openForWriting } from './sqlite-journal.ts'
 import type { Recovery } from './store.ts'
@@ -55,9 +55,8 @@ const restoreSnapshot = async ({ files, newEpoch, log }: RecoveryDeps): Promise<
       const database = await openDatabase(draft)
       try {
         const { ceiling } = await readMeta(database)
-        await database.run(WRITE_META, [
-          metaText({ epoch: newEpoch(), base: known, ceiling: ceiling + RESTORE_REVISION_STEP, open: false }),
-        ])
+        const epoch = newEpoch()
+        await database.run(WRITE_META, [metaText({ epoch, base: known, ceiling: revisionAfterRestore(ceiling, epoch), open: false })])
       } finally {
         await database.close()
       }
@@ -98,7 +97,7 @@ const loadDatabase = async (deps: RecoveryDeps): Promise<Recovered> => {
           ? await lostCommits(deps, meta.open, wal)
           : `store.db is a snapshot of revision ${meta.snapshot} that was put in its place`
       const era = lost === undefined ? eraOf(meta) : { epoch: deps.newEpoch(), base: meta.snapshot ?? loaded.durable }
-      const revision = loaded.revision + (lost === undefined ? 0 : RESTORE_REVISION_STEP)
+      const revision = lost === undefined ? loaded.revision : revisionAfterRestore(loaded.revision, era.epoch)
       const ceiling = revision + CEILING_STEP
       await markOpen(database, era, ceiling)
       if (logDamage !== undefined) await database.exec('DELETE FROM log')

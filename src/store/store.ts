@@ -129,5 +129,5 @@ export interface Store {
 
 export { Core, type CoreDeps, createCore } from './core.ts'
 export type { Batch, Journal, Loaded, Row } from './journal.ts'
-export { createMemoryJournal, type MemoryJournal, type MemoryJournalOptions } from './memory-journal.ts'
+export { type Backup, createMemoryJournal, type MemoryJournal, type MemoryJournalOptions } from './memory-journal.ts'
 export { createStore, type OpenStoreDeps, openMemoryStore, openStore, openStoreOn, type StoreDeps, type StoreShell } from './open.ts'
