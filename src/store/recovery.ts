@@ -10,7 +10,7 @@ import { blamingFile, DamageError, FormatError } from './damage.ts'
 import { copyAside, type DataFiles, installDraft, setAside, sizeOf } from './data-files.ts'
 import { type Database, openDatabase } from './database.ts'
 import type { Loaded } from './journal.ts'
-import { CEILING_STEP, RESTORE_REVISION_STEP } from './limits.ts'
+import { CEILING_STEP } from './limits.ts'
 import { loadAll } from './load.ts'
 import { eraOf, metaText, readMeta, revisionAfterRestore, WRITE_META } from './meta.ts'
 import { listSnapshots, verifySnapshot, writeDatabase } from './snapshots.ts'
@@ -34,9 +34,12 @@ export interface Recovered {
   readonly recovery: Recovery
 }
 
-/** An empty database in place, whose revisions begin at `revision`. */
-const createEmpty = ({ files, newEpoch }: RecoveryDeps, revision: number): Promise<void> =>
-  installDraft(files, draft => writeDatabase(draft, { epoch: newEpoch(), base: 0, revision, ceiling: revision, entries: [] }, false))
+/** An empty database in place; after a loss its revisions begin where none were handed out before. */
+const createEmpty = ({ files, newEpoch }: RecoveryDeps, isFirst: boolean): Promise<void> => {
+  const epoch = newEpoch()
+  const revision = isFirst ? 1 : revisionAfterRestore(0, epoch)
+  return installDraft(files, draft => writeDatabase(draft, { epoch, base: 0, revision, ceiling: revision, entries: [] }, false))
+}
 
 /** Puts the newest snapshot that verifies in the database's place; returns its name. Undefined when there is none. */
 const restoreSnapshot = async ({ files, newEpoch, log }: RecoveryDeps): Promise<string | undefined> => {
@@ -130,7 +133,7 @@ const describe = (lost: string | undefined, logDamage: string | undefined, kept:
 const fallBack = async (deps: RecoveryDeps, wrong: string): Promise<Recovered> => {
   const kept = await setAside(deps.files)
   const snapshot = await restoreSnapshot(deps)
-  if (snapshot === undefined) await createEmpty(deps, RESTORE_REVISION_STEP)
+  if (snapshot === undefined) await createEmpty(deps, false)
   const outcome = snapshot === undefined ? 'there is no good snapshot, so the store starts empty' : `restored ${snapshot}`
   const recovery = { kind: 'restored', message: `database was damaged (${wrong}): ${outcome}; damaged files are in ${kept}`, kept } as const
   return { ...(await loadDatabase(deps)), recovery }
@@ -141,7 +144,7 @@ const recoverFiles = async (deps: RecoveryDeps): Promise<Recovered> => {
   if ((await sizeOf(files.database)) === undefined) {
     if (((await sizeOf(files.wal)) ?? 0) > 0) return fallBack(deps, 'store.db is missing, its write-ahead log is there')
     if ((await listSnapshots(files.snapshotDir)).length > 0) return fallBack(deps, 'store.db is missing, snapshots are there')
-    await createEmpty(deps, 1)
+    await createEmpty(deps, true)
     return { ...(await loadDatabase(deps)), recovery: { kind: 'created', message: 'store created' } }
   }
   try {
