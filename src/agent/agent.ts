@@ -28,6 +28,7 @@ import { createLoop, type Loop } from './loop.ts'
 import { type DeviceState, newState } from './machine.ts'
 import { type AgentMemory, type DeviceIdentity, openMemory } from './memory.ts'
 import { type NodeReport, reportNode } from './node-report.ts'
+import type { SocketGroups } from './peer.ts'
 import { isRunning } from './pod-record.ts'
 import { createRemembering, type Remembering } from './remembering.ts'
 import { allContainers } from './stop.ts'
@@ -56,12 +57,14 @@ export interface AgentDeps {
   /** For the state on disk; its key lies elsewhere. */
   readonly sealer: Sealer
   readonly exec: Exec
-  readonly pki: Pick<Pki, 'createRequest' | 'publicKeyPin'>
+  readonly pki: Pick<Pki, 'createRequest' | 'requestFor' | 'publicKeyPin' | 'distrust' | 'inspect'>
   readonly hostFacts: () => HostFacts
   /** Makes the link once there is an identity: dialer, keys and digests are wired there. */
   readonly openLink: (identity: DeviceIdentity, hooks: LinkHooks) => DeviceLink
   /** Where to join, or where the server is now. Left out: the identity on disk, or none. */
   readonly join?: { readonly server: string; readonly token?: string }
+  /** Who besides the agent's own user may use the local API. */
+  readonly socketGroups?: SocketGroups
   /** Process id for the local API. */
   readonly pid: number
 }
@@ -176,7 +179,17 @@ export const startAgent = async (deps: AgentDeps): Promise<Agent> => {
     loop.send({ on: 'images' })
     hold.node?.look()
   }
-  const local = await openLocalSide({ ...deps, nodeName, state, memory, exits, startedWallMs, contact: () => hold.contact, imagesChanged })
+  const local = await openLocalSide({
+    ...deps,
+    nodeName,
+    state,
+    memory,
+    exits,
+    startedWallMs,
+    contact: () => hold.contact,
+    imagesChanged,
+    send: loop.send,
+  })
   const onDocument = (document: Document): void => {
     loop.send({ on: 'document', document })
     hold.node?.look()

@@ -2,7 +2,7 @@
 // after they were asked for and fails quietly, for ever if need be. DESIGN section 7.
 
 import { jitteredMs } from '../base/backoff.ts'
-import type { Clock } from '../base/clock.ts'
+import type { FlooredClock } from '../base/clock-floor.ts'
 import { ApiError, messageOf } from '../base/errors.ts'
 import type { Log } from '../base/log.ts'
 import type { Pki } from '../base/pki.ts'
@@ -11,15 +11,16 @@ import type { DeviceEvent, DeviceLink, DeviceLinkDeps } from '../link/link.ts'
 import { join, pinOf } from './join.ts'
 import { EARLY_EVENTS_MAX, JOIN_BACKOFF } from './limits.ts'
 import type { AgentMemory, DeviceIdentity } from './memory.ts'
+import { createRenewal, type Renewal } from './renewal.ts'
 
 /** What the agent gives to the link; the rest (dialer, keys) is wired outside, from the identity. */
 export type LinkHooks = Pick<DeviceLinkDeps, 'memory' | 'onDocument' | 'onStream' | 'onContact' | 'onRefused' | 'onServerTime'>
 
 export interface ContactDeps {
-  readonly clock: Clock
+  readonly clock: FlooredClock
   readonly random: Random
   readonly log: Log
-  readonly pki: Pick<Pki, 'createRequest' | 'publicKeyPin'>
+  readonly pki: Pick<Pki, 'createRequest' | 'requestFor' | 'publicKeyPin' | 'distrust' | 'inspect'>
   readonly memory: AgentMemory
   readonly nodeName: string
   readonly labels: Readonly<Record<string, string>>
@@ -77,6 +78,11 @@ const joinOnce = async (deps: ContactDeps, server: string, token: string, signal
   return identity
 }
 
+const KEY_LOST = 'the key of this device’s stored state was lost, and its identity with it; what runs goes on running'
+/** The same node for a new key: its pods stay its own, and the document comes again. */
+const keyLostHint = (nodeName: string): string =>
+  `put the key file back; or on the server kubectl annotate node ${nodeName} heliopause.io/public-key-sha256- and start the agent once with --server and --token`
+
 /** Retried for ever: the pods run meanwhile. Undefined when no time is left; throws when there is nowhere to join. */
 const joinAtLast = async (
   deps: ContactDeps,
@@ -84,13 +90,13 @@ const joinAtLast = async (
   signal: AbortSignal,
 ): Promise<DeviceIdentity | undefined> => {
   if (!deps.join)
-    throw new ApiError('BadRequest', 'join: this device has never joined a server', {
-      hint: 'start the agent once with --server https://HOST:6443 and --token TOKEN',
+    throw new ApiError('BadRequest', deps.memory.keyLost ? `join: ${KEY_LOST}` : 'join: this device has never joined a server', {
+      hint: deps.memory.keyLost ? keyLostHint(deps.nodeName) : 'start the agent once with --server https://HOST:6443 and --token TOKEN',
     })
   const { server, token } = deps.join
   if (token === undefined)
-    throw new ApiError('BadRequest', 'join: this device has never joined and got no token', {
-      hint: 'give --token, from DIR/join-token on the server',
+    throw new ApiError('BadRequest', deps.memory.keyLost ? `join: ${KEY_LOST}` : 'join: this device has never joined and got no token', {
+      hint: deps.memory.keyLost ? keyLostHint(deps.nodeName) : 'give --token, from DIR/join-token on the server',
     })
   for (let attempt = 0; !signal.aborted; attempt++) {
     try {
@@ -119,16 +125,28 @@ export const openContact = (deps: ContactDeps): Contact => {
   const stop = new AbortController()
   const values = new Map<string, unknown>()
   const events: Omit<DeviceEvent, 'cursor'>[] = []
-  const state: { link: DeviceLink | undefined; lastError: string | undefined; rejoining: Promise<void> | undefined } = {
+  const state: {
+    link: DeviceLink | undefined
+    renewal: Renewal | undefined
+    lastError: string | undefined
+    rejoining: Promise<void> | undefined
+  } = {
     link: undefined,
+    renewal: undefined,
     lastError: undefined,
     rejoining: undefined,
   }
 
   const openLink = (identity: DeviceIdentity): void => {
     if (stop.signal.aborted) return
-    const link = deps.openLink(identity, { ...hooks, onRefused: () => refused(identity) })
+    const renewal = createRenewal(deps, identity)
+    const onContact = (connected: boolean): void => {
+      renewal.contact(connected)
+      hooks.onContact?.(connected)
+    }
+    const link = deps.openLink(renewal.identity, { ...hooks, onContact, onRefused: () => refused(identity) })
     state.link = link
+    state.renewal = renewal
     for (const [key, value] of values) link.setStatus(key, value)
     for (const event of events.splice(0)) link.addEvent(event)
   }
@@ -138,7 +156,7 @@ export const openContact = (deps: ContactDeps): Contact => {
     state.rejoining = joinAgain(deps, identity, stop.signal).then(
       async next => {
         if (next === undefined) return
-        await link.close()
+        await Promise.all([link.close(), state.renewal?.close()])
         openLink(next)
       },
       (error: unknown) => (stop.signal.aborted ? undefined : failed('join failed', error)),
@@ -181,7 +199,7 @@ export const openContact = (deps: ContactDeps): Contact => {
       stop.abort()
       await running
       await state.rejoining
-      await state.link?.close()
+      await Promise.all([state.link?.close(), state.renewal?.close()])
     },
   }
 }

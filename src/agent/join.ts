@@ -2,16 +2,11 @@
 // no clock; the device's key is on disk before the server hears of it, so a power cut at any moment only means asking again.
 // Token: `helio1.<hex sha256 of the authority's public key>.<secret>`. DESIGN invariants 6 and 8.
 
-import { X509Certificate } from 'node:crypto'
-import type { IncomingMessage } from 'node:http'
-import { request } from 'node:https'
-import type { TLSSocket } from 'node:tls'
-import type { Clock } from '../base/clock.ts'
+import { type Clock, timestamp } from '../base/clock.ts'
 import { ApiError, messageOf } from '../base/errors.ts'
-import { isObject } from '../base/json.ts'
 import type { Pki } from '../base/pki.ts'
-import { JOIN_BYTES_MAX, JOIN_TIMEOUT_MS } from './limits.ts'
 import type { DeviceIdentity } from './memory.ts'
+import { answerFields, callServer } from './server-call.ts'
 
 export interface JoinRequest {
   /** `https://host:port`. */
@@ -23,7 +18,7 @@ export interface JoinRequest {
 
 export interface JoinDeps {
   readonly pki: Pick<Pki, 'createRequest' | 'publicKeyPin'>
-  readonly clock: Pick<Clock, 'after'>
+  readonly clock: Pick<Clock, 'now' | 'after'>
   readonly signal: AbortSignal
   /** The request of an earlier attempt, kept until the identity is saved. */
   readonly pending: () => { readonly requestPem: string; readonly keyPem: string } | undefined
@@ -40,70 +35,8 @@ export const pinOf = (token: string): string => {
   return match[1] ?? ''
 }
 
-/** A server certificate the pinned authority signed itself; its dates do not matter, this device's clock may be wrong by decades. */
-const isServerOf = (ca: string, socket: TLSSocket): boolean => {
-  const peer = socket.getPeerX509Certificate()
-  if (!peer) return false
-  const authority = new X509Certificate(ca)
-  const forServers = (peer.keyUsage ?? []).includes('1.3.6.1.5.5.7.3.1')
-  return forServers && peer.checkIssued(authority) && peer.verify(authority.publicKey)
-}
-
-interface Call {
-  readonly url: URL
-  readonly method: 'GET' | 'POST'
-  readonly body?: string
-  /** Checked against the pinned authority before anything is sent; without it nothing secret may be sent. */
-  readonly ca?: string
-}
-
-const readBody = (response: IncomingMessage): Promise<string> =>
-  new Promise((resolve, reject) => {
-    const chunks: Buffer[] = []
-    let size = 0
-    response.on('data', (chunk: Buffer) => {
-      size += chunk.length
-      if (size > JOIN_BYTES_MAX) response.destroy(new Error(`the answer has more than ${JOIN_BYTES_MAX} bytes`))
-      else chunks.push(chunk)
-    })
-    response.on('end', () => resolve(Buffer.concat(chunks).toString()))
-    response.on('error', reject)
-  })
-
-const call = (
-  { url, method, body, ca }: Call,
-  { clock, signal }: Pick<JoinDeps, 'clock' | 'signal'>,
-): Promise<{ status: number; text: string }> =>
-  new Promise((resolve, reject) => {
-    const outgoing = request(url, {
-      method,
-      agent: false,
-      signal,
-      // The authority is checked by hand below: names and dates do not count, the key does.
-      rejectUnauthorized: false,
-      headers: body === undefined ? {} : { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) },
-    })
-    const cancel = clock.after(JOIN_TIMEOUT_MS, () => outgoing.destroy(new Error(`no answer within ${JOIN_TIMEOUT_MS / 1000} s`)))
-    outgoing.on('error', error => {
-      cancel()
-      reject(error)
-    })
-    outgoing.on('response', response => {
-      readBody(response)
-        .then(text => resolve({ status: response.statusCode ?? 0, text }), reject)
-        .finally(cancel)
-    })
-    outgoing.on('socket', socket => {
-      socket.once('secureConnect', () => {
-        if (ca !== undefined && !isServerOf(ca, socket as TLSSocket))
-          outgoing.destroy(new Error('the server is not the one the token was made by'))
-        else outgoing.end(body)
-      })
-    })
-  })
-
 const fetchAuthority = async (server: URL, pin: string, deps: JoinDeps): Promise<string> => {
-  const { status, text } = await call({ url: new URL('/heliopause.io/v1/ca', server), method: 'GET' }, deps)
+  const { status, text } = await callServer({ url: new URL('/heliopause.io/v1/ca', server), method: 'GET' }, deps)
   if (status !== 200) throw refused(`join: ${server.origin} answered ${status} for its authority`, 'is this a Heliopause server?')
   const found = ((): string => {
     try {
@@ -115,16 +48,6 @@ const fetchAuthority = async (server: URL, pin: string, deps: JoinDeps): Promise
   if (found !== pin)
     throw refused(`join: ${server.origin} is not the server the token was made by`, 'check --server, or take the token from that server')
   return text
-}
-
-const parseAnswer = (text: string): Record<string, unknown> => {
-  try {
-    const value: unknown = JSON.parse(text)
-    return isObject(value) ? value : {}
-  } catch (error) {
-    if (error instanceof SyntaxError) return {}
-    throw error
-  }
 }
 
 /** One attempt. Rejects with an ApiError of one line and a hint. The key made for it is kept for the next attempt. */
@@ -141,8 +64,8 @@ export const join = async (asked: JoinRequest, deps: JoinDeps): Promise<DeviceId
       csr: pending.requestPem,
       ...(asked.labels ? { labels: asked.labels } : {}),
     })
-    const { status, text } = await call({ url: new URL('/heliopause.io/v1/join', server), method: 'POST', body, ca }, deps)
-    const answer = parseAnswer(text)
+    const { status, text } = await callServer({ url: new URL('/heliopause.io/v1/join', server), method: 'POST', body, ca }, deps)
+    const answer = answerFields(text)
     if (status < 200 || status > 299)
       throw refused(
         `join: the server refused: ${String(answer['message'] ?? `status ${status}`)}`,
@@ -163,6 +86,7 @@ export const join = async (asked: JoinRequest, deps: JoinDeps): Promise<DeviceId
       certificate: field('certificate'),
       key: pending.keyPem,
       headKey: field('headKey'),
+      issuedAt: timestamp(deps.clock.now()),
     }
   } catch (error) {
     if (error instanceof ApiError) throw error

@@ -10,6 +10,11 @@ export const RESTART_RESET_MS = 600_000
 export const SETUP_BACKOFF: BackoffPolicy = { baseMs: 1_000, capMs: 120_000 }
 /** Delay between attempts to join; the pods run meanwhile. */
 export const JOIN_BACKOFF: BackoffPolicy = { baseMs: 1_000, capMs: 60_000 }
+/** A certificate is made new when this share of its life is over, or up to so much of that share sooner: not the whole fleet at once. */
+export const RENEW_AT_SHARE = 2 / 3
+export const RENEW_JITTER = 0.2
+/** Delay between attempts to renew while there is contact; the old certificate works meanwhile, whatever its dates. */
+export const RENEW_BACKOFF: BackoffPolicy = { baseMs: 60_000, capMs: 86_400_000 }
 /** A join request or answer takes at most this long; then it counts as failed. */
 export const JOIN_TIMEOUT_MS = 20_000
 /** A join answer above this is refused. */
@@ -94,7 +99,7 @@ export const PEER_NONCE_MS = 10_000
 /** Text of a hold's reason; longer ones are refused. */
 export const HOLD_REASON_CHARS_MAX = 256
 /** How long a `sync` asked on the device waits for its result at most; then it says what is known. */
-export const SYNC_WAIT_MS_MAX = 60_000
+export const SYNC_WAIT_MS_MAX = 20_000
 /** How often a waiting `sync` looks at the link, and how long it waits for a document after the contact. */
 export const SYNC_LOOK_MS = 100
 export const SYNC_DOCUMENT_MS = 2_000
