@@ -31,6 +31,7 @@ import { type Credentials, kubeconfigText, openCredentials } from './credentials
 import { type Devices, openDevices } from './devices.ts'
 import { createJoin, KEY_ANNOTATION } from './join.ts'
 import { type Loop, startLoop } from './loop.ts'
+import { renewRoute } from './renew.ts'
 import { createView, type LiveView } from './view.ts'
 
 export interface ServerConfiguration {
@@ -253,7 +254,10 @@ const assemble = async (
       readiness: { store: () => store.problem },
     },
     verbs,
-    joinRoutes(credentials, join),
+    [
+      ...joinRoutes(credentials, join),
+      renewRoute({ credentials, pki, log, nowMs: clock.now, nodeOf: device => deviceOf(view, pki, device.identity, device.certificate) }),
+    ],
   )
   const listener = await listen({
     api,
