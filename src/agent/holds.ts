@@ -3,6 +3,7 @@
 // that an agent that ends in between does not take a container that was stopped for one that has finished. Pure but for the state.
 
 import { isObject } from '../base/json.ts'
+import { HOLD_LIFTED } from '../kinds/hold.ts'
 import type { DeviceState, Output } from './machine.ts'
 import { isDone } from './plan-container.ts'
 import { isRunning, type PodRecord } from './pod-record.ts'
@@ -24,9 +25,6 @@ export interface Hold {
   /** It is over; the containers have yet to run again. */
   readonly lifted?: true
 }
-
-/** The server's word on the pod in the document: the hold of this id is over. */
-export const HOLD_LIFTED = 'heliopause.io/hold-lifted'
 
 export const isHolds = (value: unknown): value is readonly Hold[] =>
   Array.isArray(value) &&

@@ -1,39 +1,40 @@
-// The device's local API: HTTP on the Unix socket DIR/agent.sock. GET /v1/status → DeviceStatus; GET /v1/pods → {items: DevicePod[]};
-// GET /v1/images → {items: DeviceImage[]}; GET /v1/logs?namespace&pod&container&follow&previous&timestamps&tail&sinceSeconds&limitBytes →
-// text; POST /v1/images/refresh → {items: DeviceImage[]}; POST /v1/sync (dial now) and /v1/resume (end a conflict) → DeviceStatus. Failures: LocalError. The socket file's mode (0600) says who may ask.
+// The device's local API: HTTP on the Unix socket DIR/agent.sock. What it answers is the table of local-routes.ts; here is how: bodies within
+// their bound, callers who act proven by peer.ts, failures as LocalError with the code of their reason. The socket's mode says who may ask.
 
-import { chmodSync, rmSync } from 'node:fs'
+import { chmodSync, chownSync, rmSync } from 'node:fs'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import { ApiError, messageOf } from '../base/errors.ts'
+import { isObject } from '../base/json.ts'
 import type { Log } from '../base/log.ts'
-import type { DeviceImage, DevicePod, DeviceStatus, LocalError } from '../kinds/device-shapes.ts'
-import type { LogOptions } from '../link/link.ts'
-import { LOCAL_CONNECTIONS_MAX } from './limits.ts'
+import { type LocalError, PEER_HEADER } from '../kinds/device-shapes.ts'
+import { LOCAL_BODY_BYTES_MAX, LOCAL_CONNECTIONS_MAX } from './limits.ts'
+import type { PeerDesk } from './peer.ts'
 
-export type { DeviceContainer, DeviceImage, DevicePod, DeviceStatus, LocalError, LocalLogsQuery } from '../kinds/device-shapes.ts'
-
-export interface LocalLogs {
-  readonly namespace: string
-  readonly pod: string
-  /** '' = the pod's only container. */
-  readonly container: string
-  readonly options: LogOptions
+export interface LocalCall {
+  readonly query: URLSearchParams
+  /** Empty when none was sent. */
+  readonly body: Readonly<Record<string, unknown>>
+  /** The proven name of who acts; '' on routes that only tell. */
+  readonly by: string
+  /** Aborts when the caller is gone. */
+  readonly signal: AbortSignal
 }
+
+export type LocalRoute =
+  /** One JSON value. `acts`: callers have to prove that they may. */
+  | { readonly acts?: true; readonly json: (call: LocalCall) => unknown }
+  /** Text as it comes; a rejection before the first write becomes an error answer. */
+  | { readonly acts?: true; readonly text: (call: LocalCall, write: (bytes: Uint8Array | string) => Promise<void>) => Promise<void> }
+
+/** By method and path, `GET /v1/status`. */
+export type LocalRoutes = Readonly<Record<string, LocalRoute>>
 
 export interface LocalApiDeps {
   /** `DIR/agent.sock`. */
   readonly path: string
   readonly log: Log
-  readonly status: () => DeviceStatus
-  readonly pods: () => readonly DevicePod[]
-  readonly images: () => readonly DeviceImage[]
-  readonly refreshImages: () => void
-  /** Dials now. */
-  readonly sync: () => void
-  /** Accepts a server restored from a backup, whose older content waits for a decision. */
-  readonly resume: () => void
-  /** Rejects with ApiError before the first write, or ends quietly. */
-  readonly logs: (asked: LocalLogs, write: (bytes: Uint8Array) => Promise<void>, signal: AbortSignal) => Promise<void>
+  readonly peers: PeerDesk
+  readonly routes: LocalRoutes
 }
 
 export interface LocalApi {
@@ -51,85 +52,78 @@ const refuse = (response: ServerResponse, error: unknown): void => {
   answer(response, known?.code ?? 500, body)
 }
 
-const count = (query: URLSearchParams, name: string): number | undefined => {
-  const text = query.get(name)
-  if (text === null) return undefined
-  if (!/^\d{1,15}$/.test(text)) throw new ApiError('BadRequest', `read logs: ${name} must be a whole number`)
-  return Number(text)
+const bodyOf = async (request: IncomingMessage): Promise<Readonly<Record<string, unknown>>> => {
+  const chunks: Buffer[] = []
+  let sizeBytes = 0
+  for await (const chunk of request as AsyncIterable<Buffer>) {
+    sizeBytes += chunk.length
+    if (sizeBytes > LOCAL_BODY_BYTES_MAX)
+      throw new ApiError('RequestEntityTooLarge', `read request: more than ${LOCAL_BODY_BYTES_MAX} bytes`)
+    chunks.push(chunk)
+  }
+  if (sizeBytes === 0) return {}
+  try {
+    const value: unknown = JSON.parse(Buffer.concat(chunks).toString())
+    if (isObject(value)) return value
+  } catch (error) {
+    if (!(error instanceof SyntaxError)) throw error
+  }
+  throw new ApiError('BadRequest', 'read request: the body is not a JSON object')
 }
 
-const logsQuery = (query: URLSearchParams): LocalLogs => {
-  const pod = query.get('pod')
-  if (!pod) throw new ApiError('BadRequest', 'read logs: no pod was named', { hint: 'GET /v1/logs?pod=NAME' })
-  const flags = ['follow', 'previous', 'timestamps'] as const
-  const numbers = { tailLines: count(query, 'tail'), sinceSeconds: count(query, 'sinceSeconds'), limitBytes: count(query, 'limitBytes') }
-  const given = Object.fromEntries(Object.entries(numbers).filter(([, value]) => value !== undefined))
-  const options: LogOptions = { ...Object.fromEntries(flags.map(flag => [flag, query.get(flag) === 'true'])), ...given }
-  return { namespace: query.get('namespace') || 'default', pod, container: query.get('container') ?? '', options }
-}
-
-const streamLogs = async (deps: LocalApiDeps, query: URLSearchParams, response: ServerResponse): Promise<void> => {
-  const gone = new AbortController()
-  response.on('close', () => gone.abort())
+const streamText = async (route: Extract<LocalRoute, { text: unknown }>, call: LocalCall, response: ServerResponse): Promise<void> => {
   const begin = (): void => {
     if (!response.headersSent) response.writeHead(200, { 'content-type': 'text/plain; charset=utf-8' })
   }
-  const write = (bytes: Uint8Array): Promise<void> => {
+  const write = (bytes: Uint8Array | string): Promise<void> => {
     begin()
     return new Promise(resolve => {
-      if (gone.signal.aborted || response.write(bytes)) return resolve()
+      if (call.signal.aborted || response.write(bytes)) return resolve()
       response.once('drain', resolve)
       response.once('close', resolve)
     })
   }
-  await deps.logs(logsQuery(query), write, gone.signal)
+  await route.text(call, write)
   begin()
   response.end()
 }
 
-const route = async (deps: LocalApiDeps, request: IncomingMessage, response: ServerResponse): Promise<void> => {
+const serve = async (deps: LocalApiDeps, request: IncomingMessage, response: ServerResponse): Promise<void> => {
+  const { peers, routes } = deps
   const url = new URL(request.url ?? '/', 'http://device')
   const wanted = `${request.method ?? 'GET'} ${url.pathname}`
-  request.resume()
-  switch (wanted) {
-    case 'GET /v1/status':
-      return answer(response, 200, deps.status())
-    case 'GET /v1/pods':
-      return answer(response, 200, { items: deps.pods() })
-    case 'POST /v1/images/refresh':
-      deps.refreshImages()
-      return answer(response, 200, { items: deps.images() })
-    case 'POST /v1/sync':
-      deps.sync()
-      return answer(response, 200, deps.status())
-    case 'POST /v1/resume':
-      deps.resume()
-      return answer(response, 200, deps.status())
-    case 'GET /v1/images':
-      return answer(response, 200, { items: deps.images() })
-    case 'GET /v1/logs':
-      return streamLogs(deps, url.searchParams, response)
-    default:
-      throw new ApiError('NotFound', `device: there is no ${wanted}`)
-  }
+  const gone = new AbortController()
+  response.on('close', () => gone.abort())
+  const body = await bodyOf(request)
+  if (wanted === 'POST /v1/peer') return answer(response, 200, { nonce: peers.challenge() })
+  const route = Object.hasOwn(routes, wanted) ? routes[wanted] : undefined
+  if (route === undefined) throw new ApiError('NotFound', `device: there is no ${wanted}`)
+  const proof = request.headers[PEER_HEADER]
+  const by = route.acts ? peers.actor(typeof proof === 'string' ? proof : undefined) : ''
+  const call: LocalCall = { query: url.searchParams, body, by, signal: gone.signal }
+  if ('text' in route) return streamText(route, call, response)
+  return answer(response, 200, await route.json(call))
 }
 
 /** Listens; a socket left by an agent that died is replaced (the database's lock says that no other agent lives). */
 export const openLocalApi = async (deps: LocalApiDeps): Promise<LocalApi> => {
+  const { path, log, peers } = deps
   const server = createServer((request, response) => {
-    route(deps, request, response).catch((error: unknown) => {
+    serve(deps, request, response).catch((error: unknown) => {
       if (response.headersSent) response.destroy()
       else refuse(response, error)
     })
   })
   server.maxConnections = LOCAL_CONNECTIONS_MAX
-  rmSync(deps.path, { force: true })
+  rmSync(path, { force: true })
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject)
-    server.listen(deps.path, resolve)
+    server.listen(path, resolve)
   })
-  server.on('error', error => deps.log.error('local API', { error: error.message }))
-  chmodSync(deps.path, 0o600)
+  server.on('error', error => log.error('local API', { error: error.message }))
+  const { mode, gid } = peers.socket
+  if (gid !== undefined) chownSync(path, process.getuid?.() ?? 0, gid)
+  chmodSync(path, mode)
   return {
     close: () =>
       new Promise(resolve => {

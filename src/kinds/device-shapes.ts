@@ -27,6 +27,12 @@ export interface DeviceStatus {
   readonly runtime: { readonly name: string; readonly version: string }
   readonly podCIDR: string
   readonly pods: { readonly total: number; readonly ready: number }
+  /** Pods an operator holds on this device. */
+  readonly holds: readonly DeviceHold[]
+  /** What the machine's clock shows; `complaint` when it is not believed, and the time that is certain is used instead. */
+  readonly clock: { readonly now: string; readonly complaint: string | null }
+  /** What the link may cost at present; '' before there is a link. */
+  readonly profile: string
   /** Repairs made at start and other things an operator should know, one line each. */
   readonly warnings: readonly string[]
 }
@@ -54,6 +60,43 @@ export interface DeviceContainer {
   readonly pid: number | null
   readonly logPath: string | null
 }
+
+/** An item of `holds`; POST /v1/hold {namespace, pod, reason?} and POST /v1/resume {namespace, pod} answer with it. */
+export interface DeviceHold {
+  readonly namespace: string
+  readonly name: string
+  readonly uid: string
+  readonly id: string
+  /** RFC 3339, and who asked. */
+  readonly at: string
+  readonly by: string
+  readonly reason?: string
+}
+
+/** POST /v1/restart {namespace, pod, container?}: what is being restarted. */
+export interface DeviceRestart {
+  readonly namespace: string
+  readonly name: string
+  readonly containers: readonly string[]
+}
+
+/** POST /v1/sync: the result of dialling now. */
+export interface DeviceSync {
+  readonly connected: boolean
+  /** It was in contact before. */
+  readonly wasConnected: boolean
+  /** Why there is no contact, one line; null when there is. */
+  readonly error: string | null
+  readonly conflict: string | null
+  /** Generations of the desired state before and after; null: none yet. */
+  readonly before: number | null
+  readonly after: number | null
+  readonly podsBefore: number
+  readonly podsAfter: number
+}
+
+/** Header that carries the nonce of POST /v1/peer, which the caller made a link of: DIR/peer/<nonce> → <nonce>. */
+export const PEER_HEADER = 'helio-peer'
 
 /** One item of GET /v1/images: `{ "items": DeviceImage[] }`. POST /v1/images/refresh answers the same after reading the index again. */
 export interface DeviceImage {
