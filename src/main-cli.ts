@@ -57,5 +57,6 @@ export const runCommand = async (argv: readonly string[]): Promise<number> => {
     dataDirDefault: DATA_DIR_DEFAULT,
     importImages,
     listImages,
+    writeBrokerFiles: async (...files) => (await import('./main-broker.ts')).writeBrokerFiles(...files),
   })
 }

@@ -1,5 +1,5 @@
 // The door of the command line: what main.ts hands in and what it calls. Verbs speak HTTPS to the server or HTTP to the device's socket;
-// only images go to the disk, through functions main.ts provides.
+// only images and a broker's files go to the disk, through functions main.ts provides.
 
 import type { Readable, Writable } from 'node:stream'
 import type { Clock } from '../base/clock.ts'
@@ -26,6 +26,14 @@ export interface CliVersion {
   readonly platform: string
 }
 
+/** Where an MQTT broker is reached, and where its files will lie (`folder`; else where they are written). */
+export interface BrokerFilesOptions {
+  readonly host: string
+  readonly port: number
+  readonly bind: string | undefined
+  readonly folder: string | undefined
+}
+
 export interface CliDeps {
   readonly stdout: CliStream
   readonly stderr: CliStream
@@ -44,4 +52,6 @@ export interface CliDeps {
     options: { readonly name?: string; readonly onProgress: (done: number, total: number) => void; readonly signal: AbortSignal },
   ): Promise<readonly CliImage[]>
   listImages(dataDir: string): Promise<readonly CliImage[]>
+  /** Makes the files an MQTT broker needs to serve the cluster of this data dir; answers their names. Rejects with one line and a hint. */
+  writeBrokerFiles(dataDir: string, out: string, options: BrokerFilesOptions): Promise<readonly string[]>
 }

@@ -3,6 +3,14 @@
 
 export { openDeviceLink } from '../device-link.ts'
 export { createHub } from '../hub.ts'
+export type { BrokerConfigOptions } from './broker-config.ts'
+export type { BrokerDialerOptions } from './broker-dialer.ts'
+export type { BrokerServer, BrokerServerDeps } from './broker-server.ts'
 export { type MemoryOptions, memoryDialer, memoryPair } from './memory.ts'
+export { clusterIdOf } from './mqtt-topics.ts'
+export { BROKER_ORGANIZATION } from './tls-dial.ts'
 export { type WebSocketDialerOptions, webSocketDialer } from './websocket-client.ts'
 export { type AcceptWebSocket, LINK_PATH, webSocketAcceptor } from './websocket-server.ts'
+
+/** The ways of a broker; only who uses one pays for them. */
+export const loadBroker = () => import('./broker.ts')

@@ -35,6 +35,7 @@ export interface RunOptions {
 const noImages = {
   importImages: async (): Promise<CliImage[]> => [],
   listImages: async (): Promise<CliImage[]> => [],
+  writeBrokerFiles: async (_dataDir: string, out: string): Promise<string[]> => [`${out}/mosquitto.conf`],
 }
 
 class Screen extends PassThrough {
@@ -64,7 +65,8 @@ export const runHelio = async (argv: readonly string[], dataDir: string, options
     signal: options.signal ?? new AbortController().signal,
     version: { gitVersion: 'v1.36.0+helio0.1.0', gitCommit: 'test', buildDate: '2026-01-01T00:00:00Z', platform: 'linux/amd64' },
     dataDirDefault: dataDir,
-    ...(options.images ?? noImages),
+    ...noImages,
+    ...options.images,
   })
   return { code, stdout: stdout.text, stderr: stderr.text }
 }
