@@ -15,7 +15,7 @@ import { systemPki } from './host/pki.ts'
 import { systemRandom } from './host/random.ts'
 import { openSealer } from './host/seal.ts'
 import { openDeviceLink, webSocketDialer } from './link/transports/index.ts'
-import { complain, explain, nodeNameOf, readRole, untilStopped, VERSION } from './main-options.ts'
+import { complain, explain, nodeNameOf, readRole, socketGroupsOf, untilStopped, VERSION } from './main-options.ts'
 import { allocateAddress, createNetwork } from './network/index.ts'
 import { selectRuntime } from './runtime/index.ts'
 
@@ -27,6 +27,8 @@ export interface DeviceOptions {
   readonly token?: string | undefined
   /** DIR/device.key when left out. */
   readonly secretKeyFile?: string | undefined
+  /** Who besides root may use the device's socket. */
+  readonly socketGroups?: { readonly readers?: string; readonly operators?: string }
 }
 
 /** The clock of a device: its own is never believed alone. */
@@ -77,6 +79,7 @@ export const startDevice = async (deps: { readonly log: Log; readonly clock: Flo
         sha256: systemPki.sha256,
       }),
     ...(options.server ? { join: { server: options.server, ...(options.token ? { token: options.token } : {}) } } : {}),
+    ...(options.socketGroups ? { socketGroups: options.socketGroups } : {}),
     pid: process.pid,
   })
   // A runtime left open would keep a process alive that has nothing to do.
@@ -124,6 +127,7 @@ export const runAgent = async (argv: readonly string[]): Promise<number> => {
         runtime: String(options['runtime']),
         server: options['server'] as string | undefined,
         token: options['token'] as string | undefined,
+        socketGroups: socketGroupsOf(options),
         secretKeyFile: options['secretKeyFile'] as string | undefined,
       },
     )

@@ -17,6 +17,8 @@ const SHARED: readonly Option[] = [
   { flag: 'runtime', type: 'text', choices: ['auto', 'crun', 'process', 'cri'], default: 'auto', describe: 'how pods run' },
   { flag: 'config', type: 'text', value: 'FILE', describe: 'configuration manifest; flags and HELIO_* variables win over it' },
   { flag: 'log-level', type: 'text', choices: LEVELS, default: 'info', describe: 'what goes to standard error' },
+  { flag: 'socket-group', type: 'text', value: 'GROUP', describe: 'whose members may ask the agent on this machine (helio device)' },
+  { flag: 'operator-group', type: 'text', value: 'GROUP', describe: 'whose members may also hold, resume, restart and exec there' },
 ]
 
 export const SERVER_OPTIONS: readonly Option[] = [
@@ -131,6 +133,15 @@ export const readRole = async (role: Role, argv: readonly string[]): Promise<Opt
   }
   return { ...values, dataDir }
 }
+
+/** The groups that may use the device's socket, from the options of a role. */
+export const socketGroupsOf = ({
+  socketGroup,
+  operatorGroup,
+}: OptionValues): { readonly readers?: string; readonly operators?: string } => ({
+  ...(socketGroup === undefined ? {} : { readers: String(socketGroup) }),
+  ...(operatorGroup === undefined ? {} : { operators: String(operatorGroup) }),
+})
 
 /** SIGTERM and SIGINT end a role within this; afterwards it is cut off. Pods are not asked. */
 const STOP_MS_MAX = 4500

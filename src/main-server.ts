@@ -8,7 +8,7 @@ import { systemFiles } from './host/files.ts'
 import { jsonLog, type LogLevel } from './host/log.ts'
 import { systemPki } from './host/pki.ts'
 import { systemRandom } from './host/random.ts'
-import { complain, explain, readRole, untilStopped, VERSION } from './main-options.ts'
+import { complain, explain, readRole, socketGroupsOf, untilStopped, VERSION } from './main-options.ts'
 
 const ownAddresses = (): string[] =>
   Object.values(networkInterfaces())
@@ -59,6 +59,7 @@ export const runServer = async (argv: readonly string[]): Promise<number> => {
           token: server.joinToken,
           nodeName: options['nodeName'] as string | undefined,
           runtime: String(options['runtime']),
+          socketGroups: socketGroupsOf(options),
         },
       )
       closers.push(() => agent.close())
