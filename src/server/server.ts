@@ -32,6 +32,7 @@ import { type Devices, openDevices } from './devices.ts'
 import { createJoin, KEY_ANNOTATION } from './join.ts'
 import { type Loop, startLoop } from './loop.ts'
 import { renewRoute } from './renew.ts'
+import { renameUnboundPods } from './restored.ts'
 import { createView, type LiveView } from './view.ts'
 
 export interface ServerConfiguration {
@@ -271,6 +272,8 @@ const assemble = async (
     onUpgrade: linkUpgrade({ view, pki, devices, log }),
   })
   parts.listener = listener
+  const renamed = await renameUnboundPods(store, random)
+  if (renamed > 0) log.info('pods without a node in the backup got new uids', { pods: renamed })
   const loop = startLoop({ clock, random, log, store, view, verbs, kinds: KINDS, controllers: [...controllers, createScheduling()] })
   late.loop = loop
   parts.loop = loop

@@ -58,6 +58,8 @@ export const FLUSH_BACKOFF = { baseMs: 5_000, capMs: 60_000 } as const
 export const CEILING_STEP = 10_000
 /** A state restored from a snapshot counts on this far above it, so that no revision of the lost time comes again (etcdutl --bump-revision). */
 export const RESTORE_REVISION_STEP = 1_000_000_000
+/** A watch from further ahead comes from a history that a restore has ended: it is told to list again (410). Nearer, it waits. */
+export const WATCH_AHEAD_MAX = 1_000_000
 /** Steps taken by one restore, at most: some nine hundred restores fit into a safe integer, whatever is drawn. */
 export const RESTORE_STEPS_MAX = 10_000
 
@@ -77,5 +79,10 @@ export const CLOSING_SNAPSHOT_BYTES_MAX = 8 * 1024 * 1024
 export const SNAPSHOT_RETRY_MS = 30 * 60_000
 /** Rows per statement while a snapshot is written or a database is read. */
 export const COPY_ROWS = 500
+/** Free pages of the database are given back to the disk after a snapshot, when there are so many and they are more than half of the file … */
+export const TRIM_PAGES_MIN = 1024
+/** … in statements of so many pages, so that no commit waits long for one, and at most so many statements after one snapshot. */
+export const TRIM_STEP_PAGES = 128
+export const TRIM_STEPS_MAX = 256
 /** Damaged databases kept for the operator; older ones are removed. */
 export const DAMAGED_KEPT = 3

@@ -4,7 +4,7 @@ import { ApiError } from '../base/errors.ts'
 import { type Memory, StoredEntry } from './entry.ts'
 import type { EventType, Loaded } from './journal.ts'
 import { createKeyIndex, type KeyIndex, keyAfter } from './key-index.ts'
-import { CEILING_STEP } from './limits.ts'
+import { CEILING_STEP, WATCH_AHEAD_MAX } from './limits.ts'
 import type { Entry, ListOptions, ListResult, StoreEvent } from './store.ts'
 import { createWindow, type EventWindow, StoredEvent, type WindowBounds } from './window.ts'
 
@@ -160,7 +160,8 @@ export const createReader = (state: State): Reader => ({
   count: prefix => state.keys.count(prefix, prefix),
   backlog(from) {
     const isLost = state.lost.some(({ above, below }) => from > above && from < below)
-    if (from < state.window.floor || isLost) throw new ApiError('Expired', WATCH_EXPIRED)
+    const isForeign = from > state.revision + WATCH_AHEAD_MAX
+    if (from < state.window.floor || isLost || isForeign) throw new ApiError('Expired', WATCH_EXPIRED)
     return from >= state.revision ? [] : state.window.since(from)
   },
 })

@@ -48,7 +48,7 @@ export interface WatchOptions {
   readonly prefix: string
   /**
    * Deliver every event with a revision above this one; those that are past already are delivered before `watch` returns. Older than the
-   * window, or handed out for lazy writes that a crash lost: `watch` throws Expired (410). In the future: it waits.
+   * window, or handed out for lazy writes that a crash lost: `watch` throws Expired (410). A little in the future: it waits; far ahead, as after a restore: Expired too.
    */
   readonly fromRevision: number
   /**

@@ -306,6 +306,12 @@ const watches: Record<string, Body> = {
       [4],
     )
   },
+  'a watch from far ahead comes from a history that a restore ended: it has to list again': async (t, { store }) => {
+    t.match(
+      thrownBy(() => listen(store, '', 1_000_000_000)),
+      { reason: 'Expired', code: 410 },
+    )
+  },
   'a watcher that does not take its events is closed as slow, others go on': async (t, { store }) => {
     const closed: string[] = []
     let untaken = 0
