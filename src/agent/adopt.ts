@@ -8,6 +8,7 @@ import type { Device } from './device.ts'
 import { containerRecord, restoreContainer, takeExit, terminatedOf } from './observe.ts'
 import { containerID, isRunning, type Now, newRecord, type PodMemory, type PodRecord } from './pod-record.ts'
 import { startProbes } from './probe-schedule.ts'
+import { restoreSilenced } from './silence.ts'
 import { allContainers } from './stop.ts'
 
 export interface Truth {
@@ -121,6 +122,7 @@ export const adoptPod = (record: PodRecord, memory: PodMemory | undefined, devic
   for (const container of allContainers(record.pod)) {
     const status = before.find(s => s.name === container.name)
     adoptContainer(record, container, inits.has(container.name), status, memory?.failures[container.name] ?? 0, device, now)
+    restoreSilenced(containerRecord(record, container.name, inits.has(container.name)), status?.state?.waiting?.reason)
   }
   for (const state of record.containers.values()) if (isRunning(state)) record.startedWallMs ??= state.current?.startedAtMs
 }

@@ -5,6 +5,7 @@ import type { Action } from './action.ts'
 import type { Device, Surroundings } from './device.ts'
 import type { Hold } from './holds.ts'
 import type { Now, PodRecord, Waiting } from './pod-record.ts'
+import type { Silence } from './silence.ts'
 
 export interface World {
   readonly device: Device
@@ -13,6 +14,8 @@ export interface World {
   readonly networkReady: boolean
   /** An operator holds this pod: nothing of it runs. */
   readonly hold?: Hold | undefined
+  /** The pod asks to be stopped when the server is silent for too long. */
+  readonly silence?: Silence | undefined
 }
 
 export interface Draft {

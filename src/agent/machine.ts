@@ -17,6 +17,7 @@ import { SETUP_BACKOFF } from './limits.ts'
 import { done, exited, failed, type Note } from './observe.ts'
 import { type Now, newRecord, type PodMemory, type PodRecord } from './pod-record.ts'
 import { type Outputs, reconcile } from './reconcile.ts'
+import { type ContactState, IN_CONTACT, silenceOf } from './silence.ts'
 import type { PodLayout } from './volumes.ts'
 
 export type Input =
@@ -28,6 +29,8 @@ export type Input =
       readonly memories: ReadonlyMap<string, PodMemory>
       readonly folders: readonly string[]
       readonly holds?: readonly Hold[]
+      /** What is known of the server's silence; left out: there is contact. */
+      readonly contact?: ContactState
     }
   | { readonly on: 'document'; readonly document: Document }
   | { readonly on: 'done'; readonly action: Action; readonly result: ActionResult }
@@ -42,6 +45,8 @@ export type Input =
   | { readonly on: 'hold'; readonly hold: Hold }
   | { readonly on: 'lift'; readonly uid: string; readonly id: string; readonly by: string }
   | { readonly on: 'restart'; readonly uid: string; readonly containers?: readonly string[]; readonly why: string }
+  /** The link came up or went down. */
+  | { readonly on: 'contact'; readonly contact: ContactState }
   /** This device's addresses or files changed. */
   | { readonly on: 'device'; readonly device: Device }
 
@@ -65,6 +70,7 @@ export interface DeviceState {
   memories: ReadonlyMap<string, PodMemory>
   /** By pod uid. */
   readonly holds: Map<string, Hold>
+  contact: ContactState
   /** The network's configuration in force, and the step that changes it. */
   network: { config: NetworkConfig | undefined; busy: boolean; retryAtMs: number | undefined; failures: number; error: string | undefined }
   /** Last reports, so that equal ones are not made again. */
@@ -81,6 +87,7 @@ export const newState = (device: Device): DeviceState => ({
   pods: new Map(),
   memories: new Map(),
   holds: new Map(),
+  contact: IN_CONTACT,
   network: { config: undefined, busy: false, retryAtMs: undefined, failures: 0, error: undefined },
   reported: new Map(),
   remembered: new Set(),
@@ -123,6 +130,7 @@ const take = (state: DeviceState, input: Input, outputs: Outputs): Iterable<stri
   switch (input.on) {
     case 'start':
       state.memories = input.memories
+      state.contact = input.contact ?? IN_CONTACT
       for (const [uid, memory] of input.memories) {
         state.remembered.add(uid)
         state.reported.set(`memory/${uid}`, memory)
@@ -141,6 +149,9 @@ const take = (state: DeviceState, input: Input, outputs: Outputs): Iterable<stri
       return takeLift(input.uid, input.id, input.by, outputs)
     case 'restart':
       return takeRestart(input.uid, input.containers, input.why, state)
+    case 'contact':
+      state.contact = input.contact
+      return allUids(state).filter(uid => silenceOf(state.pods.get(uid)?.pod, state.contact) !== undefined)
     case 'device':
       state.device = input.device
       return allUids(state)

@@ -11,6 +11,7 @@ import { isDone, planContainer, planProbes, planStale } from './plan-container.t
 import { planHeld } from './plan-held.ts'
 import { planTeardown } from './plan-teardown.ts'
 import { isRunning, type Now, type PodRecord, type Waiting } from './pod-record.ts'
+import { planSilent } from './silence.ts'
 import { allContainers } from './stop.ts'
 import type { PodLayout } from './volumes.ts'
 
@@ -29,13 +30,16 @@ export interface Plan {
   readonly trouble?: { readonly reason: string; readonly message: string }
   /** Who holds it and since when. */
   readonly held?: string
+  /** The server's silence keeps it stopped: why, for people. */
+  readonly silenced?: string
 }
 
 /** `layout` is what the volumes shall hold, or what is missing for it; undefined when the pod is leaving. */
 export const plan = (record: PodRecord, layout: PodLayout | ConfigProblem | undefined, world: World, now: Now): Plan => {
   const { pod } = record
   const draft = newDraft()
-  const terminal = record.terminal ?? (pod && record.desired && !world.hold ? terminalOf(pod, record, now, draft) : undefined)
+  const silent = world.silence !== undefined && world.silence.stopAtMs <= now.monoMs ? world.silence : undefined
+  const terminal = record.terminal ?? (pod && record.desired && !world.hold && !silent ? terminalOf(pod, record, now, draft) : undefined)
   if (!pod || !record.desired || pod.metadata.deletionTimestamp !== undefined || terminal) {
     const { gone } = planTeardown(record, world.device, now, draft)
     return finish(draft, { ...(terminal ? { terminal } : {}), ...(gone ? { gone } : {}) })
@@ -44,6 +48,11 @@ export const plan = (record: PodRecord, layout: PodLayout | ConfigProblem | unde
     planHeld({ pod, record, world, now, draft, ready: false }, world.hold)
     return finish(draft, { held: holdText(world.hold) })
   }
+  if (silent) {
+    planSilent({ pod, record, world, now, draft, ready: false }, silent)
+    return finish(draft, { silenced: silent.text })
+  }
+  if (world.silence && world.silence.stopAtMs < Number.POSITIVE_INFINITY) wakeAt(draft, world.silence.stopAtMs)
   for (const { name } of allContainers(pod)) {
     const state = record.containers.get(name)
     if (!isRunning(state)) draft.waiting.set(name, { reason: 'ContainerCreating' })

@@ -8,6 +8,7 @@ import { quantityBytes, quantityMillis } from '../kinds/quantity.ts'
 import { type Device, isSidecar, usesHostNetwork } from './device.ts'
 import { isInitialized, type Plan } from './plan.ts'
 import { type ContainerRecord, containerID, isRunning, type Now, type PodRecord, type Waiting } from './pod-record.ts'
+import { DISCONNECTED_STOP } from './silence.ts'
 
 type Phase = NonNullable<PodStatus['phase']>
 
@@ -98,8 +99,12 @@ const unready = (what: string, statuses: readonly ContainerStatus[]): string | u
   return names.length === 0 ? undefined : `containers with ${what} status: [${names.join(' ')}]`
 }
 
-const unreadiness = ({ held }: Plan, message: string): { readonly reason: string; readonly message: string } =>
-  held === undefined ? { reason: 'ContainersNotReady', message } : { reason: 'Held', message: held }
+const unreadiness = ({ held, silenced }: Plan, message: string): { readonly reason: string; readonly message: string } =>
+  silenced !== undefined
+    ? { reason: DISCONNECTED_STOP, message: silenced }
+    : held === undefined
+      ? { reason: 'ContainersNotReady', message }
+      : { reason: 'Held', message: held }
 
 const conditions = (
   pod: Pod,
@@ -137,12 +142,13 @@ export const podStatus = (pod: Pod, at: StatusInput): PodStatus => {
   const phase = plan.terminal?.phase ?? livePhase(pod, record, main)
   const podIP = usesHostNetwork(pod, device) ? device.hostIPs[0] : record.address
   const generation = pod.metadata.generation
+  const { reason, message } = plan.silenced === undefined ? (plan.terminal ?? {}) : { reason: DISCONNECTED_STOP, message: plan.silenced }
   return {
     ...(generation === undefined ? {} : { observedGeneration: generation }),
     phase,
     conditions: conditions(pod, at, phase, init, main),
-    ...(plan.terminal?.reason === undefined ? {} : { reason: plan.terminal.reason }),
-    ...(plan.terminal?.message === undefined ? {} : { message: plan.terminal.message }),
+    ...(reason === undefined ? {} : { reason }),
+    ...(message === undefined ? {} : { message }),
     ...(device.hostIPs[0] === undefined ? {} : { hostIP: device.hostIPs[0], hostIPs: device.hostIPs.map(ip => ({ ip })) }),
     ...(podIP === undefined || record.sandbox === 'absent' ? addressBefore(record) : { podIP, podIPs: [{ ip: podIP }] }),
     startTime: timestamp(record.startedWallMs ?? now.wallMs),

@@ -10,6 +10,7 @@ import type { Note } from './observe.ts'
 import { type Plan, plan } from './plan.ts'
 import type { Now, PodMemory, PodRecord } from './pod-record.ts'
 import { podStatus } from './pod-status.ts'
+import { silenceOf } from './silence.ts'
 import { podLayout } from './volumes.ts'
 
 export interface Outputs {
@@ -23,7 +24,13 @@ export const reconcile = (uid: string, outputs: Outputs): void => {
   const record = state.pods.get(uid)
   if (!record || !state.around) return
   giveAddress(record, state)
-  const world = { device: state.device, around: state.around, networkReady: state.network.config !== undefined, hold: holdOf(state, uid) }
+  const world = {
+    device: state.device,
+    around: state.around,
+    networkReady: state.network.config !== undefined,
+    hold: holdOf(state, uid),
+    silence: silenceOf(record.pod, state.contact),
+  }
   const planned = plan(record, layoutOf(record, state), world, now)
   record.terminal = planned.terminal
   record.wakeAtMs = planned.wakeAtMs

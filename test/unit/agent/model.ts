@@ -7,6 +7,7 @@ import { type Hold, holdOf, unfinished } from '../../../src/agent/holds.ts'
 import type { Image } from '../../../src/agent/images/images.ts'
 import { type DeviceState, type Input, newState, type Output, step, wakeAtMs } from '../../../src/agent/machine.ts'
 import type { PodMemory } from '../../../src/agent/pod-record.ts'
+import type { ContactState } from '../../../src/agent/silence.ts'
 import type { Container, ContainerStatus, Pod, PodSpec, PodStatus } from '../../../src/kinds/pod.ts'
 import type { Document, PodReport } from '../../../src/link/messages.ts'
 import type { ContainerInfo } from '../../../src/runtime/runtime.ts'
@@ -63,6 +64,10 @@ export interface Model {
   readonly stubborn: Set<string>
   nowMs: number
   state: DeviceState
+  /** What the next agent is told about the server's silence; undefined: nothing. */
+  contact: ContactState | undefined
+  /** The link goes up or down now. */
+  heard(connected: boolean): void
   /** Holds on disk. */
   holds: readonly Hold[]
   give(document: Document): void
@@ -138,6 +143,10 @@ export const openModel = (changes: Partial<Device> = {}): Model => {
     nowMs: 0,
     holds: [],
     state: newState(made),
+    contact: undefined,
+    heard(connected) {
+      send({ on: 'contact', contact: { connected, sinceAtMs: model.nowMs, patienceMs: Number.POSITIVE_INFINITY } })
+    },
     give(next) {
       document = JSON.parse(JSON.stringify(next)) as Document
       send({ on: 'document', document })
@@ -208,6 +217,7 @@ export const openModel = (changes: Partial<Device> = {}): Model => {
         document: copy(document),
         memories: new Map([...model.memories].map(([uid, memory]) => [uid, copy(memory)])),
         folders: [...model.folders],
+        ...(model.contact === undefined ? {} : { contact: model.contact }),
         holds: copy(model.holds),
       })
     },
