@@ -50,6 +50,7 @@ export const memoryPair = (options: MemoryOptions = {}): readonly [Connection, C
         end.queuedBytes += bytes
         later(side, bytes, () => {
           end.queuedBytes -= bytes
+          if (end.queuedBytes === 0 && !end.over) end.onDrain?.()
           if (other().over) return
           if (bytes > FRAME_BYTES_MAX) other().close('protocol: a frame is too large')
           else other().onFrame(frame)

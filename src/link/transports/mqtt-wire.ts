@@ -35,6 +35,8 @@ export interface MqttClient {
   onMessage: (message: MqttMessage) => void
   /** Called once. */
   onClose: (reason: string) => void
+  /** The queue has become empty. */
+  onDrain: () => void
   /** What the server wants instead of `keepaliveSeconds`; undefined when it did not say. */
   readonly serverKeepaliveSeconds: number | undefined
   /** Bytes queued and not yet taken by the socket, or held back by the server's Receive Maximum. */
@@ -54,6 +56,16 @@ const ALIASES_MAX = 4
 const KEEPALIVE_SECONDS_MAX = 0xffff
 const REASON_CHARS_MAX = 200
 const SUBSCRIBE_ID = 1
+
+/** The server said no to the connection. */
+export class MqttRefusal extends Error {
+  readonly reasonCode: number
+
+  constructor(reasonCode: number, why: string) {
+    super(`the server refused (${hex(reasonCode)})${why === '' ? '' : `: ${why}`}`)
+    this.reasonCode = reasonCode
+  }
+}
 
 type Connack = Extract<Packet, { readonly cmd: 'connack' }>
 type Publish = Extract<Packet, { readonly cmd: 'publish' }>
@@ -99,6 +111,7 @@ const numberOf = (value: unknown, otherwise: number): number => (typeof value ==
 class Client implements MqttClient {
   onMessage: (message: MqttMessage) => void = () => {}
   onClose: (reason: string) => void = () => {}
+  onDrain: () => void = () => {}
   serverKeepaliveSeconds: number | undefined
   readonly #socket: Duplex
   readonly #reader: PacketReader
@@ -117,7 +130,12 @@ class Client implements MqttClient {
       { onPacket: packet => this.#take(packet), onFault: (code, why) => this.#protest(code, why) },
       PACKET_BYTES_MAX,
     )
-    socket.on('data', (chunk: Buffer) => this.#reader.take(chunk))
+    socket.on('data', (chunk: Buffer) => {
+      // All that one chunk brings about goes out as one TLS record.
+      socket.cork()
+      this.#reader.take(chunk)
+      socket.uncork()
+    })
     socket.on('error', error => {
       this.#fault ||= error.message
     })
@@ -166,6 +184,10 @@ class Client implements MqttClient {
   }
 
   #finish(reason: string): void {
+    this.#fail(new Error(reason))
+  }
+
+  #fail(error: Error): void {
     if (this.#over) return
     this.#over = true
     this.#reader.stop()
@@ -173,8 +195,8 @@ class Client implements MqttClient {
     this.#socket.resume()
     const opened = this.#opened
     this.#opened = undefined
-    if (opened) opened(new Error(reason))
-    else queueMicrotask(() => this.onClose(reason))
+    if (opened) opened(error)
+    else queueMicrotask(() => this.onClose(error.message))
   }
 
   #take(packet: Packet): boolean {
@@ -202,8 +224,7 @@ class Client implements MqttClient {
   #connected(packet: Connack): boolean {
     const { reasonCode = REASON.unspecified, properties } = packet
     if (reasonCode !== REASON.success) {
-      const why = textOf(properties?.reasonString)
-      this.#finish(`the server refused (${hex(reasonCode)})${why === '' ? '' : `: ${why}`}`)
+      this.#fail(new MqttRefusal(reasonCode, textOf(properties?.reasonString)))
       this.#socket.end()
       return false
     }
@@ -213,7 +234,7 @@ class Client implements MqttClient {
       topicAliasMaximum: Math.min(ALIASES_MAX, numberOf(properties?.topicAliasMaximum, 0)),
       packetBytesMax: numberOf(properties?.maximumPacketSize, Number.POSITIVE_INFINITY),
     }
-    this.#outbound = new Outbound(bounds, bytes => this.#socket.write(bytes))
+    this.#outbound = new Outbound(bounds, bytes => this.#write(bytes))
     return true
   }
 
@@ -246,6 +267,14 @@ class Client implements MqttClient {
     if (packet.qos === 1 && !this.#over)
       this.#socket.write(encodePacket({ cmd: 'puback', messageId: packet.messageId ?? 0, reasonCode: REASON.success }))
     return true
+  }
+
+  #write(bytes: Buffer): void {
+    this.#socket.write(bytes, this.#written)
+  }
+
+  readonly #written = (): void => {
+    if (!this.#over && this.queuedBytes === 0) this.onDrain()
   }
 
   #acknowledged(id: number | undefined, code: number): boolean {

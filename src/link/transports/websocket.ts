@@ -31,6 +31,9 @@ export const webSocketConnection = (socket: WebSocket): Connection => {
     state.over = true
     queueMicrotask(() => connection.onClose(reason))
   }
+  const written = (): void => {
+    if (!state.over && socket.bufferedAmount === 0) connection.onDrain?.()
+  }
   const connection: Connection = {
     onFrame: () => {},
     onClose: () => {},
@@ -45,7 +48,7 @@ export const webSocketConnection = (socket: WebSocket): Connection => {
         socket.terminate()
         return
       }
-      socket.send(frame)
+      socket.send(frame, written)
     },
     close(reason) {
       if (state.over) return
