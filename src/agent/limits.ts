@@ -10,6 +10,8 @@ export const RESTART_RESET_MS = 600_000
 export const SETUP_BACKOFF: BackoffPolicy = { baseMs: 1_000, capMs: 120_000 }
 /** Delay between attempts to join; the pods run meanwhile. */
 export const JOIN_BACKOFF: BackoffPolicy = { baseMs: 1_000, capMs: 60_000 }
+/** An agent that cannot know when its forerunner last heard the server lets pods with stop-after run on for at most so long without it. */
+export const SILENCE_PATIENCE_MS = 60_000
 /** A certificate is made new when this share of its life is over, or up to so much of that share sooner: not the whole fleet at once. */
 export const RENEW_AT_SHARE = 2 / 3
 export const RENEW_JITTER = 0.2
@@ -103,3 +105,8 @@ export const SYNC_WAIT_MS_MAX = 20_000
 /** How often a waiting `sync` looks at the link, and how long it waits for a document after the contact. */
 export const SYNC_LOOK_MS = 100
 export const SYNC_DOCUMENT_MS = 2_000
+
+/** Commands that run in containers at the same time, asked for by people; one more is refused. */
+export const EXECS_MAX = 32
+/** Dialling a port of a pod; then what listens only on the pod's loopback is tried. */
+export const PORT_DIAL_MS_MAX = 5_000

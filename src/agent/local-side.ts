@@ -2,6 +2,7 @@
 
 import type { FlooredClock } from '../base/clock-floor.ts'
 import { ApiError, messageOf } from '../base/errors.ts'
+import type { Exec } from '../base/exec.ts'
 import type { Log } from '../base/log.ts'
 import type { Random } from '../base/random.ts'
 import type { LinkStream, LogOptions, StreamRequest } from '../link/link.ts'
@@ -20,6 +21,7 @@ import { createLogReader } from './logs.ts'
 import type { DeviceState, Input } from './machine.ts'
 import type { AgentMemory } from './memory.ts'
 import { openPeerDesk, type SocketGroups } from './peer.ts'
+import { createStreams } from './streams.ts'
 
 export interface LocalSideDeps {
   readonly dir: string
@@ -29,7 +31,8 @@ export interface LocalSideDeps {
   readonly clock: FlooredClock
   readonly random: Random
   readonly log: Log
-  readonly runtime: Pick<Runtime, 'name' | 'version'>
+  readonly runtime: Pick<Runtime, 'name' | 'version' | 'exec'>
+  readonly exec: Exec
   readonly images: Pick<ImageStore, 'list'>
   readonly state: DeviceState
   readonly memory: AgentMemory
@@ -83,31 +86,14 @@ const openSocket = async (deps: LocalSideDeps, readLogs: ReadLogs): Promise<Loca
 /** Opens the socket and answers the link's streams. */
 export const openLocalSide = async (deps: LocalSideDeps): Promise<LocalSide> => {
   const reader = createLogReader(() => deps.clock.now())
-  const streams = new Set<AbortController>()
-  const readLogs: ReadLogs = (asked, options, write, signal) =>
-    reader.read(logTargetOf(deps.state, asked, deps.exits), options, write, signal)
-  const api = await openSocket(deps, async (asked, options, write, signal) => readLogs(asked, options, write, signal))
+  const streams = createStreams({ ...deps, reader })
+  const api = await openSocket(deps, async (asked, options, write, signal) =>
+    reader.read(logTargetOf(deps.state, asked, deps.exits), options, write, signal),
+  )
   return {
-    onStream(request, stream) {
-      const gone = new AbortController()
-      streams.add(gone)
-      stream.onEnd = () => gone.abort()
-      const ended = (error?: string): void => {
-        streams.delete(gone)
-        if (!gone.signal.aborted) stream.end(error)
-      }
-      Promise.resolve()
-        .then(() => {
-          if (request.do !== 'logs') throw new ApiError('BadRequest', `open stream: this device does not know ${request.do}`)
-          return readLogs(request, request.options, bytes => stream.write(bytes), gone.signal)
-        })
-        .then(
-          () => ended(),
-          (error: unknown) => ended(messageOf(error)),
-        )
-    },
+    onStream: streams.onStream,
     async close() {
-      for (const stream of streams) stream.abort()
+      streams.close()
       await api?.close()
     },
   }

@@ -4,6 +4,11 @@
 import type { LogOptions } from '../link/link.ts'
 import { LOG_LINE_BYTES_MAX } from './limits.ts'
 
+/** What a reader on the device may ask for besides: one of the two outputs. */
+export interface ReadOptions extends LogOptions {
+  readonly only?: 'stdout' | 'stderr'
+}
+
 export interface LogLine {
   readonly time: string
   readonly stream: string
@@ -54,7 +59,7 @@ export const createSplitter = (): { push(chunk: Buffer): Buffer[]; rest(): Buffe
 }
 
 /** Turns lines into what the reader asked for; `more` is false once the byte limit is reached. */
-export const createPrinter = (options: LogOptions, nowWallMs: number): { print(line: Buffer): Buffer; readonly more: boolean } => {
+export const createPrinter = (options: ReadOptions, nowWallMs: number): { print(line: Buffer): Buffer; readonly more: boolean } => {
   const sinceMs =
     options.sinceTime !== undefined
       ? Date.parse(options.sinceTime)
@@ -65,7 +70,7 @@ export const createPrinter = (options: LogOptions, nowWallMs: number): { print(l
   return {
     print(line) {
       const parsed = parseLine(line)
-      if (!parsed || state.left <= 0) return Buffer.alloc(0)
+      if (!parsed || state.left <= 0 || (options.only ?? parsed.stream) !== parsed.stream) return Buffer.alloc(0)
       // Times rise within a log: once past the mark, everything counts.
       if (!state.since && sinceMs !== undefined && Date.parse(parsed.time) < sinceMs) return Buffer.alloc(0)
       state.since = true

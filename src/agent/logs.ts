@@ -5,10 +5,9 @@ import { type FSWatcher, watch } from 'node:fs'
 import { type FileHandle, open, stat } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { ApiError } from '../base/errors.ts'
-import type { LogOptions } from '../link/link.ts'
 import { LOG_CHUNK_BYTES, LOG_STREAMS_MAX } from './limits.ts'
 import { attemptsIn, filesOf, type Place, tailPlace } from './log-files.ts'
-import { createPrinter, createSplitter } from './log-lines.ts'
+import { createPrinter, createSplitter, type ReadOptions } from './log-lines.ts'
 
 /** One attempt of one container, as the reader finds it. */
 export interface LogTarget {
@@ -27,20 +26,24 @@ export interface LogTarget {
 
 export interface LogReader {
   /** Writes what was asked for; settles at the end. Rejects with ApiError when there is nothing to read or too many read already. */
-  read(target: LogTarget, options: LogOptions, write: (bytes: Uint8Array) => Promise<void>, signal: AbortSignal): Promise<void>
+  read(target: LogTarget, options: ReadOptions, write: (bytes: Uint8Array) => Promise<void>, signal: AbortSignal): Promise<void>
 }
 
 const notFound = (message: string): ApiError => new ApiError('BadRequest', message)
 
-const attemptOf = (target: LogTarget, options: LogOptions): number => {
+const attemptOf = (target: LogTarget, options: ReadOptions): number => {
   const { attempt, container, podName } = target
-  if (attempt === undefined)
-    throw notFound(`container "${container}" in pod "${podName}" is waiting to start: ${target.waiting ?? 'ContainerCreating'}`)
-  if (!options.previous) return attempt
-  const before = attemptsIn(target.dir).filter(a => (target.waiting === undefined ? a < attempt : a <= attempt))
-  const last = before[before.length - 1]
-  if (last === undefined) throw notFound(`previous terminated container "${container}" in pod "${podName}" not found`)
-  return last
+  // As a kubelet: without an earlier run it says so, whether the present one has begun or not.
+  const before = options.previous
+    ? attemptsIn(target.dir).filter(a => attempt !== undefined && (target.waiting === undefined ? a < attempt : a <= attempt))
+    : []
+  const last = options.previous ? before[before.length - 1] : attempt
+  if (last !== undefined) return last
+  throw notFound(
+    options.previous
+      ? `previous terminated container "${container}" in pod "${podName}" not found`
+      : `container "${container}" in pod "${podName}" is waiting to start: ${target.waiting ?? 'ContainerCreating'}`,
+  )
 }
 
 const isMissing = (error: unknown): boolean => error instanceof Error && 'code' in error && error.code === 'ENOENT'
@@ -141,7 +144,7 @@ const follow = async (
   }
 }
 
-const readFiles = async (target: LogTarget, options: LogOptions, attempt: number, take: Take, signal: AbortSignal): Promise<void> => {
+const readFiles = async (target: LogTarget, options: ReadOptions, attempt: number, take: Take, signal: AbortSignal): Promise<void> => {
   const files = filesOf(target.dir, attempt)
   const place = options.tailLines === undefined ? undefined : safeTail(files, options.tailLines)
   for (const file of files.slice(place ? files.indexOf(place.file) : 0)) {
