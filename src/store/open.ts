@@ -103,10 +103,12 @@ const assemble = async (
   // What is used later must not hold on to all that was loaded.
   const era = eraOf(loaded)
   const journal = await createSqliteJournal(database, era)
+  const closing = new AbortController()
   const schedule = createSnapshotSchedule({
     ...deps,
     first: (await listSnapshots(snapshotDir)).length === 0,
     write: () => writeSnapshot(snapshotDir, { ...era, ...core.entries() }),
+    trim: () => journal.trim(closing.signal),
   })
   const committed = (durableWrites: number, bytes: number): void => {
     if (durableWrites > 0) schedule.written(bytes)
@@ -118,6 +120,7 @@ const assemble = async (
     recovery,
     snapshot: schedule.now,
     async release() {
+      closing.abort()
       try {
         await schedule.close(core.bytes <= CLOSING_SNAPSHOT_BYTES_MAX)
         await journal.close(core.revision)

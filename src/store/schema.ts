@@ -3,7 +3,7 @@
 import { rowSum } from './checksum.ts'
 import type { Batch, Row } from './journal.ts'
 
-/** `sum` is rowSum. Freed pages are used again, so the file follows the high-water mark of what it held. */
+/** `sum` is rowSum. Freed pages are used again, and given back when they are most of the file (SqliteJournal.trim). */
 export const SCHEMA = `
 CREATE TABLE IF NOT EXISTS current(key TEXT PRIMARY KEY, revision INTEGER NOT NULL, createRevision INTEGER NOT NULL, value BLOB NOT NULL, sum INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS log(revision INTEGER PRIMARY KEY, key TEXT NOT NULL, type TEXT NOT NULL, createRevision INTEGER NOT NULL, value BLOB NOT NULL, sum INTEGER NOT NULL);

@@ -36,11 +36,13 @@ export interface SnapshotScheduleDeps {
   readonly clock: Pick<Clock, 'mono' | 'after'>
   readonly log: Log
   readonly write: () => Promise<{ readonly name: string; readonly sizeBytes: number }>
+  /** What else is done now and then, after a snapshot was written. */
+  readonly trim?: () => Promise<void>
   /** False when a snapshot is there already: then there is no hurry. */
   readonly first: boolean
 }
 
-export const createSnapshotSchedule = ({ clock, log, write, first }: SnapshotScheduleDeps): SnapshotSchedule => {
+export const createSnapshotSchedule = ({ clock, log, write, trim, first }: SnapshotScheduleDeps): SnapshotSchedule => {
   let dueMs = clock.mono() + (first ? SNAPSHOT_FIRST_MS : SNAPSHOT_INTERVAL_MS_MIN)
   let earliestMs = dueMs
   /** Bytes that must be written before a snapshot is due ahead of its interval: then it costs little beside them. */
@@ -50,6 +52,13 @@ export const createSnapshotSchedule = ({ clock, log, write, first }: SnapshotSch
   let closed = false
   let unsaved = false
 
+  const tidy = async (): Promise<void> => {
+    try {
+      await trim?.()
+    } catch (error) {
+      log.error('give free pages back failed', { cause: messageOf(error) })
+    }
+  }
   const once = async (): Promise<string> => {
     timer?.()
     timer = undefined
@@ -60,6 +69,7 @@ export const createSnapshotSchedule = ({ clock, log, write, first }: SnapshotSch
       dueMs = clock.mono() + snapshotIntervalMs(sizeBytes)
       hurryBytes = sizeBytes * SNAPSHOT_HURRY_FACTOR
       log.debug('snapshot written', { name, sizeBytes })
+      await tidy()
       return name
     } catch (error) {
       dueMs = clock.mono() + SNAPSHOT_RETRY_MS

@@ -69,7 +69,9 @@ const inParts = (entries: readonly StoredEntry[]): StoredEntry[][] => {
 export const writeDatabase = async (file: string, content: SnapshotContent, isSnapshot: boolean): Promise<void> => {
   const database = await openDatabase(file)
   try {
-    await database.exec(`PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA cache_size = -512; BEGIN; ${SCHEMA}`)
+    await database.exec(
+      `PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA cache_size = -512; PRAGMA auto_vacuum = INCREMENTAL; BEGIN; ${SCHEMA}`,
+    )
     const meta = { ...eraOf(content), ceiling: content.ceiling, open: false, ...(isSnapshot ? { snapshot: content.revision } : {}) }
     await database.run(WRITE_META, [metaText(meta)])
     for (const part of inParts(content.entries)) {

@@ -2,7 +2,7 @@
 
 import { type Database, openDatabase, type Statement } from './database.ts'
 import type { Journal } from './journal.ts'
-import { DATABASE_PAGES_MAX } from './limits.ts'
+import { DATABASE_PAGES_MAX, TRIM_PAGES_MIN, TRIM_STEP_PAGES, TRIM_STEPS_MAX } from './limits.ts'
 import { type Era, metaText, WRITE_META } from './meta.ts'
 import { COMMIT, COMMIT_VIEW, commitParams } from './schema.ts'
 
@@ -21,6 +21,8 @@ PRAGMA temp_store = MEMORY;
 `
 
 export interface SqliteJournal extends Journal {
+  /** Gives free pages back to the disk when they are most of the file, in steps between commits. `signal` ends it early. */
+  trim(signal: AbortSignal): Promise<void>
   /** Marks the database as cleanly closed at `revision`, moves the WAL into it and lets go of it. */
   close(revision: number): Promise<void>
 }
@@ -46,6 +48,14 @@ export const markOpen = async (database: Database, era: Era, ceiling: number): P
   await database.exec('PRAGMA wal_checkpoint(PASSIVE)')
 }
 
+/** Pages of the file, and those of them that hold nothing; a file of before, which cannot give any back, has none. */
+const extentOf = async (database: Database): Promise<{ readonly pages: number; readonly free: number }> => {
+  const [found] = await database.all<{ pages: number; free: number }>(
+    'SELECT p.page_count AS pages, f.freelist_count * (v.auto_vacuum > 0) AS free FROM pragma_page_count p, pragma_freelist_count f, pragma_auto_vacuum v LIMIT 1',
+  )
+  return found ?? { pages: 0, free: 0 }
+}
+
 /** A journal over an open, loaded and marked database. */
 export const createSqliteJournal = async (database: Database, era: Era): Promise<SqliteJournal> => {
   await database.exec(COMMIT_VIEW)
@@ -54,6 +64,13 @@ export const createSqliteJournal = async (database: Database, era: Era): Promise
     commit(batch, done) {
       const meta = batch.ceiling === undefined ? null : metaText({ ...era, ceiling: batch.ceiling, open: true })
       statement.run(commitParams(batch, meta), done)
+    },
+    async trim(signal) {
+      for (let step = 0; step < TRIM_STEPS_MAX && !signal.aborted; step++) {
+        const { pages, free } = await extentOf(database)
+        if (free < TRIM_PAGES_MIN || free * 2 < pages) return
+        await database.exec(`PRAGMA incremental_vacuum(${TRIM_STEP_PAGES})`)
+      }
     },
     async close(revision) {
       try {

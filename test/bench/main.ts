@@ -3,6 +3,7 @@
 import { existsSync } from 'node:fs'
 import { freePort, HELIO, type Running, startServer, temporaryDir, wipe } from '../e2e/cluster.ts'
 import { manySecrets, mixedLoad, singleClient, watchDelay } from './api.ts'
+import { coldValues } from './cold.ts'
 import { report } from './measure.ts'
 import { replicas } from './replicas.ts'
 import { idle, startup } from './startup.ts'
@@ -34,6 +35,7 @@ const BENCHES: Readonly<Record<string, () => Promise<void>>> = {
   secrets: () => withServer((dir, server) => manySecrets(dir, server.pid)),
   watch: () => withServer(dir => watchDelay(dir)),
   replicas: () => withServer((dir, server) => replicas(dir, server.url)),
+  cold: () => coldValues(),
   idle: () => idle(idleSeconds),
 }
 

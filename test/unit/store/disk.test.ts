@@ -95,3 +95,22 @@ t.test('opening, idling and closing write little, and leave no write-ahead log',
   each.notOk(existsSync(join(dir, 'store.db-wal')))
   each.equal(statSync(join(dir, 'store.db')).mode & 0o777, 0o600)
 })
+
+t.test('the file gets small again after what was large is gone, and commits go on meanwhile', async each => {
+  const { dir, open } = place()
+  const store = await open({ window: { eventsMax: 10, bytesMax: 100_000, ageMsMax: 1_000 } })
+  const size = (): number => statSync(join(dir, 'store.db')).size
+  for (let i = 0; i < 40; i++) await store.write({ do: 'create', key: `a/${i}`, object: configMap('a', { x: 'x'.repeat(1_000_000) }) })
+  for (let i = 0; i < 40; i++) await store.write({ do: 'delete', key: `a/${i}`, object: configMap('a') })
+  for (let i = 0; i < 600; i++) await store.write({ do: 'create', key: `b/${i}`, object: configMap('b') })
+  const large = size()
+  const snapshot = store.snapshot()
+  await store.write({ do: 'create', key: 'b/meanwhile', object: configMap('b') })
+  await snapshot
+  await store.close()
+  each.ok(large > 40_000_000 && size() < 20_000_000, `${large} to ${size()}`)
+  const again = await open()
+  each.equal(again.recovery.kind, 'clean')
+  each.equal(again.count('b/'), 601)
+  await again.close()
+})
