@@ -6,6 +6,7 @@ export { createHub } from '../hub.ts'
 export type { BrokerConfigOptions } from './broker-config.ts'
 export type { BrokerDialerOptions } from './broker-dialer.ts'
 export type { BrokerServer, BrokerServerDeps } from './broker-server.ts'
+export { failoverDialer, type Way } from './failover.ts'
 export { type MemoryOptions, memoryDialer, memoryPair } from './memory.ts'
 export { clusterIdOf } from './mqtt-topics.ts'
 export { BROKER_ORGANIZATION } from './tls-dial.ts'
@@ -14,3 +15,6 @@ export { type AcceptWebSocket, LINK_PATH, webSocketAcceptor } from './websocket-
 
 /** The ways of a broker; only who uses one pays for them. */
 export const loadBroker = () => import('./broker.ts')
+
+/** MQTT straight between device and server; only who uses it pays for it. */
+export const loadMqtt = () => import('./mqtt.ts')
