@@ -15,7 +15,9 @@ import type { DeviceLink, Document } from '../link/link.ts'
 import type { AllocateAddress, Network } from '../network/network.ts'
 import type { Runtime } from '../runtime/runtime.ts'
 import { type Carrier, createCarrier } from './carrier.ts'
+import { type ClockKeeper, keepClock } from './clock-keeper.ts'
 import { type Contact, type LinkHooks, openContact } from './contact.ts'
+import { type ContactKeeper, keepContact } from './contact-keeper.ts'
 import type { Device } from './device.ts'
 import { createExecutor } from './executor.ts'
 import { collectExits, type Exits, terminationMessage } from './exits.ts'
@@ -126,6 +128,8 @@ interface Parts {
   readonly remembering: Remembering
   readonly carrier: Carrier
   readonly loop: Loop
+  readonly clockKeeper: ClockKeeper
+  readonly contactKeeper: ContactKeeper
 }
 
 /** Everything around one machine, nothing of it running yet. */
@@ -139,15 +143,29 @@ const assemble = (deps: AgentDeps, memory: AgentMemory): Parts => {
   const executor = createExecutor({ ...deps, podsDir: device.podsDir, exitTaken: exits.taken })
   const carrier = createCarrier({ clock, log, executor, rotation, remembering, logsDir: device.logsDir, send: input => loop.send(input) })
   const loop = createLoop(clock, state, carrier.carry)
-  return { device, state, memory, exits, rotation, remembering, carrier, loop }
+  const contactKeeper = keepContact({ ...deps, memory, tell: contact => loop.send({ on: 'contact', contact }) })
+  return {
+    device,
+    state,
+    memory,
+    exits,
+    rotation,
+    remembering,
+    carrier,
+    loop,
+    clockKeeper: keepClock({ clock, log, memory }),
+    contactKeeper,
+  }
 }
 
 /** The first step: what is remembered, what runs, what is desired. From here on pods are looked after. */
-const adopt = async (deps: AgentDeps, { device, state, memory, exits, rotation, loop }: Parts): Promise<void> => {
+const adopt = async (deps: AgentDeps, { device, state, memory, exits, rotation, loop, contactKeeper }: Parts): Promise<void> => {
   const truth = await deps.runtime.inspect()
   for (const container of truth.containers) if (container.state === 'running') rotation.track(container)
   const folders = [...new Set([...foldersIn(device.podsDir), ...podsWithLogs(device.logsDir)])]
-  loop.send({ on: 'start', truth, document: memory.held?.document, memories: memory.pods, folders, holds: memory.holds })
+  const document = memory.held?.document
+  if (document) contactKeeper.document(document)
+  loop.send({ on: 'start', truth, document, memories: memory.pods, folders, holds: memory.holds, contact: contactKeeper.first })
   exits.open(container => {
     rotation.untrack(container.id)
     const spec = allContainers(state.pods.get(container.podUid)?.pod).find(c => c.name === container.name)
@@ -166,11 +184,11 @@ const closeFolders = (dir: string): void => {
 
 /** Starts the agent: pods first, the network to the server afterwards. Rejects only when the device's own folder or runtime cannot be used. */
 export const startAgent = async (deps: AgentDeps): Promise<Agent> => {
-  const startedWallMs = deps.clock.now()
   const memory = await openMemory(deps)
   closeFolders(deps.dir)
   const parts = assemble(deps, memory)
-  const { state, exits, loop, carrier } = parts
+  const startedWallMs = deps.clock.now()
+  const { state, exits, loop, carrier, clockKeeper, contactKeeper } = parts
   const { nodeName } = parts.device
   await adopt(deps, parts)
   const hold: { contact: Contact | undefined; node: NodeReport | undefined } = { contact: undefined, node: undefined }
@@ -191,11 +209,18 @@ export const startAgent = async (deps: AgentDeps): Promise<Agent> => {
     send: loop.send,
   })
   const onDocument = (document: Document): void => {
+    contactKeeper.document(document)
     loop.send({ on: 'document', document })
     hold.node?.look()
   }
   const labels = { 'kubernetes.io/arch': deps.hostFacts().architecture, 'kubernetes.io/os': 'linux' }
-  const hooks: LinkHooks = { memory: memory.link, onDocument, onStream: local.onStream }
+  const hooks: LinkHooks = {
+    memory: memory.link,
+    onDocument,
+    onStream: local.onStream,
+    onServerTime: clockKeeper.told,
+    onContact: connected => contactKeeper.changed(connected, hold.contact?.link?.lastContactMs),
+  }
   const contact = openContact({ ...deps, nodeName, memory, labels, hooks })
   hold.contact = contact
   carrier.connect(contact)
@@ -208,10 +233,11 @@ export const startAgent = async (deps: AgentDeps): Promise<Agent> => {
     async close() {
       hold.node?.close()
       parts.rotation.close()
+      await contactKeeper.close()
       await Promise.all([contact.close(), local.close()])
       await carrier.close()
       loop.close()
-      await parts.remembering.close()
+      await Promise.all([parts.remembering.close(), clockKeeper.close()])
       await deps.runtime.close()
       await memory.close()
     },

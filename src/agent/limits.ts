@@ -10,7 +10,10 @@ export const RESTART_RESET_MS = 600_000
 export const SETUP_BACKOFF: BackoffPolicy = { baseMs: 1_000, capMs: 120_000 }
 /** Delay between attempts to join; the pods run meanwhile. */
 export const JOIN_BACKOFF: BackoffPolicy = { baseMs: 1_000, capMs: 60_000 }
-/** An agent that cannot know when its forerunner last heard the server lets pods with stop-after run on for at most so long without it. */
+/**
+ * An agent that cannot know when its forerunner last heard the server lets pods with stop-after run on for at most so long without it; a link
+ * that was quiet for longer than stop-after and is found broken gets so long to come back.
+ */
 export const SILENCE_PATIENCE_MS = 60_000
 /** A certificate is made new when this share of its life is over, or up to so much of that share sooner: not the whole fleet at once. */
 export const RENEW_AT_SHARE = 2 / 3

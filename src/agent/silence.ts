@@ -7,6 +7,7 @@ import { durationOf, STOP_AFTER } from '../kinds/disconnection.ts'
 import type { Pod } from '../kinds/pod.ts'
 import type { At } from './draft.ts'
 import { unfinished } from './holds.ts'
+import { SILENCE_PATIENCE_MS } from './limits.ts'
 import { planStale } from './plan-container.ts'
 import { planStops } from './plan-teardown.ts'
 import { type ContainerRecord, isRunning } from './pod-record.ts'
@@ -21,6 +22,8 @@ export interface ContactState {
   readonly sinceAtMs: number
   /** No pod is left running for longer than this after `sinceAtMs`, however long it asks for. */
   readonly patienceMs: number
+  /** A quiet link was found broken then: no pod is stopped at once for it, though the server was last heard long before. */
+  readonly noticedAtMs?: number
 }
 
 /** What a machine believes that was told nothing: nobody is stopped. */
@@ -37,7 +40,10 @@ export interface Silence {
 export const silenceOf = (pod: Pod | undefined, contact: ContactState): Silence | undefined => {
   const afterMs = durationOf(pod, STOP_AFTER)
   if (afterMs === undefined) return undefined
-  const stopAtMs = contact.connected ? Number.POSITIVE_INFINITY : contact.sinceAtMs + Math.min(afterMs, contact.patienceMs)
+  const noticedAtMs = contact.noticedAtMs ?? Number.NEGATIVE_INFINITY
+  const stopAtMs = contact.connected
+    ? Number.POSITIVE_INFINITY
+    : Math.max(contact.sinceAtMs + Math.min(afterMs, contact.patienceMs), noticedAtMs + Math.min(afterMs, SILENCE_PATIENCE_MS))
   const text =
     contact.patienceMs < 0
       ? `not started since the device was switched on without contact with the server; stop-after is ${durationText(afterMs)}`

@@ -13,6 +13,8 @@ export interface HostFacts {
   readonly addresses: readonly string[]
   readonly machineID: string
   readonly bootID: string
+  /** Since this boot, by the kernel. */
+  readonly uptimeSeconds: number
   readonly kernelVersion: string
   readonly osImage: string
   /** As Go spells it: amd64, arm64, arm. */

@@ -1,7 +1,7 @@
 // What this machine is: capacity, addresses, names. Read when asked; nothing is watched.
 
 import { readFileSync, statfsSync } from 'node:fs'
-import { arch, availableParallelism, hostname, networkInterfaces, totalmem } from 'node:os'
+import { arch, availableParallelism, hostname, networkInterfaces, totalmem, uptime } from 'node:os'
 import type { HostFacts } from '../base/host-facts.ts'
 
 const ARCHITECTURES: Readonly<Record<string, string>> = { x64: 'amd64', arm64: 'arm64', arm: 'arm', ia32: '386', riscv64: 'riscv64' }
@@ -46,6 +46,7 @@ export const hostFacts = (dir: string): HostFacts => {
     addresses: addresses(),
     machineID: textOf('/etc/machine-id'),
     bootID: textOf('/proc/sys/kernel/random/boot_id'),
+    uptimeSeconds: uptime(),
     kernelVersion: textOf('/proc/sys/kernel/osrelease'),
     osImage: osImage(),
     architecture: ARCHITECTURES[arch()] ?? arch(),

@@ -34,9 +34,35 @@ export const FACTS: HostFacts = {
   addresses: ['192.0.2.7'],
   machineID: 'm',
   bootID: 'b',
+  uptimeSeconds: 1000,
   kernelVersion: '6.1',
   osImage: 'Debian',
   architecture: 'arm64',
+}
+
+/** A link that has no server and takes everything. */
+export const QUIET_LINK: DeviceLink = {
+  connected: false,
+  lastContactMs: undefined,
+  lastError: undefined,
+  conflict: undefined,
+  uplink: { uplink: 'default', profile: 'lan' },
+  setStatus: () => undefined,
+  addEvent: () => undefined,
+  addTelemetry: () => undefined,
+  setUplink: () => undefined,
+  setProfile: () => undefined,
+  setContactInterval: () => undefined,
+  countBulk: () => undefined,
+  bulkRefusal: () => undefined,
+  usage() {
+    const nothing = { sentBytes: 0, receivedBytes: 0, budgetBytes: null, waiting: 0, dropped: 0 }
+    const perPriority = { control: nothing, status: nothing, events: nothing, telemetry: nothing, bulk: nothing }
+    return { uplink: 'default', profile: 'lan', day: 1, dayEndsInMs: 0, perPriority }
+  },
+  sync: () => undefined,
+  resume: () => undefined,
+  close: () => Promise.resolve(),
 }
 
 export interface Bench {
@@ -142,16 +168,12 @@ export const openBench = (teardown: (fn: () => void) => void, fake: Partial<Fake
     bench.hooks = hooks
     bench.links++
     return {
+      ...QUIET_LINK,
       connected: true,
       lastContactMs: systemClock.mono(),
-      lastError: undefined,
-      conflict: undefined,
       setStatus: (key, value) =>
         void (value === null ? bench.values.delete(key) : bench.values.set(key, JSON.parse(JSON.stringify(value)))),
       addEvent: event => void bench.events.push(`${event.reason}: ${event.note}`),
-      sync: () => undefined,
-      resume: () => undefined,
-      close: () => Promise.resolve(),
     }
   }
   return bench
