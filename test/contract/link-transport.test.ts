@@ -10,6 +10,8 @@ import { WebSocket } from 'ws'
 import { systemPki } from '../../src/host/pki.ts'
 import { FRAME_BYTES_MAX, QUEUE_BYTES_MAX } from '../../src/link/limits.ts'
 import type { Connection, Dialer } from '../../src/link/link.ts'
+import { openBrokerWorld } from './broker-world.ts'
+import { NO_MOSQUITTO } from './mosquitto.ts'
 import { LINK_PATH, memoryDialer, webSocketAcceptor, webSocketDialer } from '../../src/link/transports/index.ts'
 
 interface Side {
@@ -119,12 +121,19 @@ const TRANSPORTS: Readonly<Record<string, () => Promise<Transport>>> = {
     const { dialer, connections, close } = await openServer()
     return { dialer, accepted: connections.take, close }
   },
+  broker: async () => {
+    const connections = mailbox<Connection>()
+    const world = await openBrokerWorld()
+    world.server((_, connection) => connections.put(connection))
+    return { dialer: world.dialer('edge-1'), accepted: connections.take, close: world.close }
+  },
 }
+const SKIPPED: Readonly<Record<string, string | false>> = { broker: NO_MOSQUITTO }
 
 const never = new AbortController().signal
 
 for (const [name, open] of Object.entries(TRANSPORTS))
-  t.test(name, async t => {
+  t.test(name, { skip: SKIPPED[name] ?? false }, async t => {
     const transport = await open()
     t.teardown(transport.close)
     const connect = async (): Promise<readonly [Side, Side]> => {

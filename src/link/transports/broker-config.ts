@@ -58,6 +58,8 @@ allow_anonymous false
 allow_zero_length_clientid false
 acl_file ${folder}/acl
 
+# Small messages must not wait for one another.
+set_tcp_nodelay true
 max_packet_size ${PACKET_BYTES_MAX}
 max_inflight_messages ${BROKER_INFLIGHT_MAX}
 max_queued_messages ${QUEUED_MESSAGES_MAX}

@@ -92,7 +92,7 @@ export class SealedConnection implements Connection {
       this.close('protocol: a frame is too large')
       return
     }
-    if (this.#queuedBytes + bytes > QUEUE_BYTES_MAX) {
+    if (this.queuedBytes + bytes > QUEUE_BYTES_MAX) {
       this.#queue.length = 0
       this.close('slow')
       return
