@@ -57,8 +57,16 @@ export const newSetSize = (deployment: Deployment, sets: readonly ReplicaSet[], 
   return room <= 0 ? size : size + Math.min(room, wanted - size)
 }
 
-/** Shrinks old sets: first what is not available anyway, then, as far as availability allows, what is. `old` is oldest first. */
-export const oldSetSizes = (deployment: Deployment, old: readonly ReplicaSet[], newSet: ReplicaSet): Sizes => {
+/**
+ * Shrinks old sets: first what is not available anyway, then, as far as availability allows, what is. `old` is oldest first. Pods that
+ * are `held` at their device stay until the hold is lifted.
+ */
+export const oldSetSizes = (
+  deployment: Deployment,
+  old: readonly ReplicaSet[],
+  newSet: ReplicaSet,
+  held: (set: ReplicaSet) => number = () => 0,
+): Sizes => {
   const sizes = new Map<string, number>()
   if (sizeSum(old) === 0) return sizes
   const all = [...old, newSet]
@@ -68,7 +76,7 @@ export const oldSetSizes = (deployment: Deployment, old: readonly ReplicaSet[], 
   if (removable <= 0) return sizes
   let cleaned = 0
   for (const set of old) {
-    const unavailable = replicasOf(set) - surelyAvailable(set)
+    const unavailable = replicasOf(set) - surelyAvailable(set) - held(set)
     const count = Math.min(removable - cleaned, unavailable)
     if (replicasOf(set) === 0 || count <= 0) continue
     cleaned += count
@@ -77,7 +85,7 @@ export const oldSetSizes = (deployment: Deployment, old: readonly ReplicaSet[], 
   let spare = total(all, surelyAvailable) - minAvailable
   for (const set of old) {
     const size = sizes.get(nameOf(set)) ?? replicasOf(set)
-    const count = Math.min(spare, size)
+    const count = Math.min(spare, size - held(set))
     if (count <= 0) continue
     spare -= count
     sizes.set(nameOf(set), size - count)

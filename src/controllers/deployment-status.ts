@@ -17,6 +17,10 @@ export const deadlineSeconds = (deployment: Deployment): number | undefined => {
   return seconds === NO_DEADLINE ? undefined : seconds
 }
 
+const PODS_HELD = 'PodsHeld'
+/** Reasons that holds do not change: nothing is under way. */
+const SETTLED = ['NewReplicaSetAvailable', 'DeploymentPaused', PODS_HELD]
+
 const progressing = (status: Condition['status'], reason: string, message: string): Condition => ({
   type: 'Progressing',
   status,
@@ -96,7 +100,7 @@ const hasProgressed = (before: DeploymentStatus, after: DeploymentStatus): boole
 const deadlineAt = (deployment: Deployment, conditions: readonly Condition[] | undefined): number | undefined => {
   const seconds = deadlineSeconds(deployment)
   const condition = findCondition(conditions, 'Progressing')
-  if (seconds === undefined || !condition || condition.reason === 'NewReplicaSetAvailable') return undefined
+  if (seconds === undefined || !condition || SETTLED.includes(condition.reason ?? '')) return undefined
   const from = parseTimestamp(condition.lastUpdateTime ?? '')
   return Number.isNaN(from) ? undefined : from + seconds * 1000
 }
@@ -138,8 +142,8 @@ export const deadlineInMs = (deployment: Deployment, status: DeploymentStatus, n
   return isComplete(deployment, status) ? undefined : Math.max(0, deadline - nowMs) + 1000
 }
 
-/** Conditions at the start of a run: pausing and resuming stop and restart the deadline. */
-export const startingConditions = (deployment: Deployment, nowMs: number): readonly Condition[] => {
+/** Conditions at the start of a run: pausing and resuming stop and restart the deadline, and so do holds while a rollout is under way. */
+export const startingConditions = (deployment: Deployment, isHeld: boolean, nowMs: number): readonly Condition[] => {
   const conditions = deployment.status?.conditions ?? []
   if (deadlineSeconds(deployment) === undefined) return conditions
   const reason = findCondition(conditions, 'Progressing')?.reason
@@ -149,6 +153,10 @@ export const startingConditions = (deployment: Deployment, nowMs: number): reado
     return setCondition(conditions, progressing('Unknown', 'DeploymentPaused', 'Deployment is paused'), nowMs)
   if (!deployment.spec.paused && isPaused)
     return setCondition(conditions, progressing('Unknown', 'DeploymentResumed', 'Deployment is resumed'), nowMs)
+  if (isHeld && reason !== undefined && !SETTLED.includes(reason))
+    return setCondition(conditions, progressing('Unknown', PODS_HELD, 'the rollout waits for pods that are held at their devices'), nowMs)
+  if (!isHeld && reason === PODS_HELD)
+    return setCondition(conditions, progressing('Unknown', 'HoldsLifted', 'no pod is held any more'), nowMs)
   return conditions
 }
 

@@ -3,6 +3,7 @@
 
 import { deepEqual } from '../base/json.ts'
 import type { Deployment, DeploymentStatus } from '../kinds/deployment.ts'
+import { isHeld } from '../kinds/hold.ts'
 import type { Condition, KubeObject } from '../kinds/meta.ts'
 import { controllerOf, keyOf, splitKey } from '../kinds/meta.ts'
 import type { Pod } from '../kinds/pod.ts'
@@ -25,6 +26,7 @@ import {
 import type { Sizes } from './deployment-size.ts'
 import { DESIRED_REPLICAS, isRolling, nameOf, newSetSize, oldSetSizes, proportionalSizes, replicasOf } from './deployment-size.ts'
 import { countedStatus, deadlineInMs, isRolledOut, rolloutStatus, startingConditions, withNewSet } from './deployment-status.ts'
+import { heldMessage, withHeldMessage } from './held.ts'
 import { REPLICA_GAP_MS } from './limits.ts'
 import { asObject, eventAbout, isDeleting, patchStatus, uidOf } from './reference.ts'
 
@@ -70,7 +72,8 @@ interface Step {
 const reconcileDeployment = (view: View, found: Deployment, nowMs: number): Result => {
   const claimed = claim<ReplicaSet>(view, found, 'ReplicaSet')
   const generations = generationsOf(found, claimed.children)
-  const conditions = startingConditions(found, nowMs)
+  const held = heldMessage(claimed.children)
+  const conditions = withHeldMessage(startingConditions(found, held !== undefined, nowMs), held, nowMs)
   const step = isDeleting(found) ? { judge: false } : stepOf(view, found, generations)
   const created = step.create ? newReplicaSet(found, generations) : undefined
   if (created) {
@@ -95,7 +98,7 @@ const stepOf = (view: View, found: Deployment, generations: Generations): Step =
     const remove = found.spec.paused ? expiredSets(found, generations.old) : []
     return { sizes: scaleSizes(found, generations), remove, judge: false }
   }
-  const next = isRolling(found) ? rollingStep(found, generations) : recreateStep(view, found, generations)
+  const next = isRolling(found) ? rollingStep(view, found, generations) : recreateStep(view, found, generations)
   const isQuiet = !next.create && (next.sizes?.size ?? 0) === 0
   return isQuiet && isRolledOut(found) ? { ...next, remove: expiredSets(found, generations.old) } : next
 }
@@ -121,16 +124,25 @@ const scaleSizes = (found: Deployment, { current, old, all }: Generations): Size
   return isRolling(found) ? proportionalSizes(found, active) : new Map()
 }
 
-const rollingStep = (found: Deployment, { current, old, all }: Generations): Step => {
+/** Pods of a set that are held at their device. */
+const heldIn =
+  (view: View) =>
+  (set: ReplicaSet): number =>
+    heldMessage([set]) === undefined
+      ? 0
+      : view.list<Pod>('Pod', { owner: uidOf(set) }).filter(pod => isHeld(pod) && !isDeleting(pod)).length
+
+const rollingStep = (view: View, found: Deployment, { current, old, all }: Generations): Step => {
   if (!current) return { create: true, judge: true }
   const size = newSetSize(found, all, current)
   if (size !== replicasOf(current)) return { sizes: new Map([[nameOf(current), size]]), judge: true }
-  return { sizes: oldSetSizes(found, old, current), judge: true }
+  return { sizes: oldSetSizes(found, old, current, heldIn(view)), judge: true }
 }
 
 const recreateStep = (view: View, found: Deployment, { current, old }: Generations): Step => {
   const active = activeSets(old)
-  if (active.length > 0) return { sizes: new Map(active.map(set => [nameOf(set), 0])), judge: true }
+  const held = heldIn(view)
+  if (active.length > 0) return { sizes: new Map(active.map(set => [nameOf(set), Math.min(held(set), replicasOf(set))])), judge: true }
   const running = old.some(set => view.list<Pod>('Pod', { owner: uidOf(set) }).some(pod => !isPodTerminal(pod)))
   if (running) return { judge: true }
   if (!current) return { create: true, judge: true }

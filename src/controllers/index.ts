@@ -2,8 +2,11 @@
 
 import type { Controller } from './controller.ts'
 import { deployment } from './deployment.ts'
+import { disconnection } from './disconnection.ts'
+import { endpoints } from './endpoints.ts'
 import { eventCleanup } from './event-cleanup.ts'
 import { garbageCollection } from './garbage-collection.ts'
+import { holdLifting } from './hold-lifting.ts'
 import { defaultServiceAccount, namespace, systemNamespaces } from './namespace.ts'
 import { nodeLifecycle } from './node-lifecycle.ts'
 import { podGc } from './pod-gc.ts'
@@ -18,5 +21,8 @@ export const controllers: readonly Controller[] = [
   garbageCollection,
   nodeLifecycle,
   podGc,
+  disconnection,
+  holdLifting,
+  endpoints,
   eventCleanup,
 ]

@@ -32,6 +32,34 @@ export const BRAKE_FRACTION = 0.3
 /** Fewer silent nodes than this never pull the brake: a small site may well lose its three boards. */
 export const BRAKE_NODES_MIN = 5
 
+/** The brake was pulled a moment ago: so long after it came off nothing is replaced or fenced, for the others are still on their way back. */
+export const BRAKE_LINGER_MS = 300_000
+
+/** A fencing policy declares at most one node dead in this time. */
+export const FENCE_EVERY_MS = 60_000
+/** A node that has not called since this server started is acted on only after the server has listened this long: more than a device's longest pause between two dials. */
+export const ACT_FIRST_CALL_MS = 1_200_000
+/** Pods replaced in REPLACE_WINDOW_MS, in the whole cluster; the others wait. */
+export const REPLACE_MAX = 60
+export const REPLACE_WINDOW_MS = 60_000
+/** An original that came back counts again when it has been Ready, on a node in contact, for this long. */
+export const REUNION_MS = 15_000
+/** An original that came back and has not become what its policy hopes for within this time gives way (or, if it is the better one, stays). */
+export const REUNION_PATIENCE_MS = 300_000
+/** Replaced originals looked at together at most this often. */
+export const REPLACE_GAP_MS = 1_000
+
+/** An endpoint on one silent node is not ready from then on, unless its replacement was ready earlier or nothing else is. */
+export const ENDPOINT_PATIENCE_MS = 300_000
+/** Endpoints of one EndpointSlice; more make more slices. */
+export const ENDPOINTS_PER_SLICE = 100
+/** Addresses of one Endpoints object; the rest is left out, and an annotation says so. */
+export const ENDPOINTS_ADDRESSES_MAX = 1_000
+/** Bursts of changes cost a Service one run per this span. */
+export const ENDPOINTS_GAP_MS = 100
+/** Names of held pods a condition spells out; the rest is counted. */
+export const HELD_NAMES_MAX = 3
+
 /** Nodes changed in one run; the next run continues. */
 export const NODE_BURST = 500
 

@@ -1,14 +1,15 @@
 // Which pods go first when a ReplicaSet shrinks, and what "available" means. Source: upstream's ActivePodsWithRanks.
 
 import { parseTimestamp } from '../base/clock.ts'
+import { isHeld } from '../kinds/hold.ts'
 import type { Pod } from '../kinds/pod.ts'
 import { isPodReady, isPodTerminal } from '../kinds/pod.ts'
 
 const DELETION_COST = 'controller.kubernetes.io/pod-deletion-cost'
 const PHASES = ['Pending', 'Unknown', 'Running']
 
-/** Counts towards the replicas: neither ended nor on its way out. */
-export const isPodActive = (pod: Pod): boolean => !isPodTerminal(pod) && pod.metadata.deletionTimestamp === undefined
+/** Exists for its owner: neither ended nor on its way out. A pod that is held at its device has not failed, whatever it looks like. */
+export const isPodActive = (pod: Pod): boolean => pod.metadata.deletionTimestamp === undefined && (!isPodTerminal(pod) || isHeld(pod))
 
 /** When the pod became Ready (wall ms); undefined while it is not. A stamp that cannot be read counts as long ago. */
 const readySince = (pod: Pod): number | undefined => {
@@ -38,15 +39,28 @@ interface Ranked {
   readonly order: readonly number[]
 }
 
-/** Smaller goes first. */
-const rank = (pod: Pod, related: number): Ranked => ({
+/** What the other pods and the nodes say about a pod that may go. */
+export interface Surroundings {
+  /** How many sibling pods a node runs: doubled-up ones go first. */
+  readonly relatedOn: (node: string) => number
+  /** Its node is silent: nobody knows what it does. */
+  readonly isSilent: (pod: Pod) => boolean
+  /** It was made in the place of another one, which is back. */
+  readonly isSpare: (pod: Pod) => boolean
+}
+
+/** Smaller goes first. Held pods go last: somebody at the device wants them left alone. */
+const rank = (pod: Pod, { relatedOn, isSilent, isSpare }: Surroundings): Ranked => ({
   pod,
   order: [
+    isHeld(pod) ? 1 : 0,
     pod.spec.nodeName ? 1 : 0,
     PHASES.indexOf(pod.status?.phase ?? 'Pending'),
     isPodReady(pod) ? 1 : 0,
+    isSpare(pod) ? 0 : 1,
+    isSilent(pod) ? 0 : 1,
     deletionCost(pod),
-    -related,
+    pod.spec.nodeName ? -relatedOn(pod.spec.nodeName) : 0,
     -(readySince(pod) ?? 0),
     -restarts(pod),
     -(parseTimestamp(pod.metadata.creationTimestamp ?? '') || 0),
@@ -61,10 +75,10 @@ const compare = (a: Ranked, b: Ranked): number => {
   return (a.pod.metadata.name ?? '') < (b.pod.metadata.name ?? '') ? -1 : 1
 }
 
-/** The `count` pods to delete, in order. `relatedOn` tells how many sibling pods a node runs: doubled-up ones go first. */
-export const pickForDeletion = (pods: readonly Pod[], count: number, relatedOn: (node: string) => number): Pod[] =>
+/** The `count` pods to delete, in order. */
+export const pickForDeletion = (pods: readonly Pod[], count: number, surroundings: Surroundings): Pod[] =>
   pods
-    .map(pod => rank(pod, pod.spec.nodeName ? relatedOn(pod.spec.nodeName) : 0))
+    .map(pod => rank(pod, surroundings))
     .sort(compare)
     .slice(0, count)
     .map(ranked => ranked.pod)

@@ -1,17 +1,24 @@
-// ReplicaSet: keeps `spec.replicas` pods of one template. Ended and terminating pods do not count. Source: upstream pkg/controller/replicaset.
+// ReplicaSet: keeps `spec.replicas` pods of one template. Ended and terminating pods do not count, nor do superseded ones: they stay as
+// they are on their silent node while another pod takes their place. Source: upstream pkg/controller/replicaset.
 // Names of new pods come from (uid, resourceVersion, ordinal) of the ReplicaSet, so one state can only ever ask for one set of names.
 
 import { deepEqual } from '../base/json.ts'
-import type { KubeObject } from '../kinds/meta.ts'
+import { contactState } from '../kinds/contact.ts'
+import { isSuperseded, REPLACES, SUPERSEDED } from '../kinds/disconnection.ts'
+import { HOLD, HOLD_ID, HOLD_LIFTED } from '../kinds/hold.ts'
+import type { Condition, KubeObject } from '../kinds/meta.ts'
 import { controllerOf, keyOf, splitKey } from '../kinds/meta.ts'
+import type { Node } from '../kinds/node.ts'
 import type { Pod } from '../kinds/pod.ts'
 import { isPodReady, isPodTerminal } from '../kinds/pod.ts'
 import type { ReplicaSet, ReplicaSetStatus } from '../kinds/replica-set.ts'
 import { isEmptySelector } from '../kinds/selector.ts'
 import { claim, claimantKeys } from './claim.ts'
 import type { Action, Controller, Result, View } from './controller.ts'
+import { withHeld } from './held.ts'
 import { REPLICA_GAP_MS, REPLICA_SET_BURST } from './limits.ts'
 import { childName, suffixOf } from './name.ts'
+import type { Surroundings } from './pod-rank.ts'
 import { availableInMs, isPodActive, pickForDeletion } from './pod-rank.ts'
 import { asObject, controllerReference, eventAbout, isDeleting, patchStatus, uidOf } from './reference.ts'
 
@@ -34,18 +41,48 @@ export const replicaSet: Controller = {
 
 const reconcileSet = (view: View, set: ReplicaSet, nowMs: number): Result => {
   const claimed = claim<Pod>(view, set, 'Pod', isPodActive)
-  const active = claimed.children.filter(isPodActive)
-  const missing = (set.spec.replicas ?? 1) - active.length
-  const changes = isDeleting(set) ? [] : missing > 0 ? createPods(view, set, missing) : deletePods(view, set, active, -missing)
-  const { status, nextMs } = statusOf(set, claimed.children, active, nowMs)
-  const actions = [...changes, ...claimed.actions]
+  const pods = claimed.children.filter(isPodActive)
+  const counted = pods.filter(pod => !isSuperseded(pod))
+  const originals = pods.filter(isSuperseded)
+  const missing = (set.spec.replicas ?? 1) - counted.length
+  const { status, nextMs } = statusOf(set, claimed.children, counted, nowMs)
+  const actions = [...(isDeleting(set) ? [] : changesOf(view, set, { counted, originals, missing })), ...claimed.actions]
   if (!deepEqual(status, set.status ?? {})) actions.push(patchStatus(set, status))
   return nextMs === undefined ? { actions } : { actions, again: { afterMs: nextMs, why: 'a ready pod becomes available' } }
 }
 
+interface Standing {
+  readonly counted: readonly Pod[]
+  /** Superseded pods that may come back: each waits for a place, so there are never more of them than places. */
+  readonly originals: readonly Pod[]
+  readonly missing: number
+}
+
+const changesOf = (view: View, set: ReplicaSet, { counted, originals, missing }: Standing): Action[] => {
+  if (missing > 0) return createPods(view, set, missing, vacancies(counted, originals))
+  const surplus = originals.length - (set.spec.replicas ?? 1)
+  return deletePods(view, set, counted, -missing, surplus > 0 ? originals.slice(0, surplus) : [])
+}
+
+/** The uids of originals in whose place no pod was made yet. */
+const vacancies = (counted: readonly Pod[], originals: readonly Pod[]): string[] => {
+  const taken = new Set(counted.map(pod => pod.metadata.annotations?.[REPLACES]))
+  return originals.map(uidOf).filter(uid => !taken.has(uid))
+}
+
+/** The server's own words about one pod: no template may put them into all. */
+const OWN_ANNOTATIONS: ReadonlySet<string> = new Set([SUPERSEDED, REPLACES, HOLD, HOLD_ID, HOLD_LIFTED])
+
+const annotationsOf = (set: ReplicaSet, replaces: string | undefined): Record<string, string> | undefined => {
+  const entries = Object.entries(set.spec.template?.metadata?.annotations ?? {}).filter(([key]) => !OWN_ANNOTATIONS.has(key))
+  if (replaces !== undefined) entries.push([REPLACES, replaces])
+  return entries.length === 0 && !set.spec.template?.metadata?.annotations ? undefined : Object.fromEntries(entries)
+}
+
 /** A pod of the set's template; the API fills in the rest. */
-const podFor = (set: ReplicaSet, name: string): KubeObject => {
+const podFor = (set: ReplicaSet, name: string, replaces: string | undefined): KubeObject => {
   const template = set.spec.template
+  const annotations = annotationsOf(set, replaces)
   return asObject({
     apiVersion: 'v1',
     kind: 'Pod',
@@ -54,7 +91,7 @@ const podFor = (set: ReplicaSet, name: string): KubeObject => {
       generateName: `${set.metadata.name ?? ''}-`,
       namespace: set.metadata.namespace ?? '',
       labels: template?.metadata?.labels ?? {},
-      ...(template?.metadata?.annotations ? { annotations: template.metadata.annotations } : {}),
+      ...(annotations ? { annotations } : {}),
       ...(template?.metadata?.finalizers ? { finalizers: template.metadata.finalizers } : {}),
       ownerReferences: [controllerReference(set)],
     },
@@ -62,7 +99,7 @@ const podFor = (set: ReplicaSet, name: string): KubeObject => {
   } as Pod)
 }
 
-const createPods = (view: View, set: ReplicaSet, missing: number): Action[] => {
+const createPods = (view: View, set: ReplicaSet, missing: number, vacant: readonly string[]): Action[] => {
   const namespace = set.metadata.namespace ?? ''
   const wanted = Math.min(missing, REPLICA_SET_BURST)
   const names = new Set<string>()
@@ -70,17 +107,28 @@ const createPods = (view: View, set: ReplicaSet, missing: number): Action[] => {
     const name = childName(set.metadata.name ?? '', suffixOf(`${uidOf(set)}/${set.metadata.resourceVersion}/${ordinal}`))
     if (!view.get('Pod', namespace, name)) names.add(name)
   }
-  const creates = [...names].map((name): Action => ({ do: 'create', object: podFor(set, name) }))
+  const creates = [...names].map((name, index): Action => ({ do: 'create', object: podFor(set, name, vacant[index]) }))
   const events = [...names].map((name, index) => tell(set, 'SuccessfulCreate', `Created pod: ${name}`, index))
   return [...creates, ...events]
 }
 
-const deletePods = (view: View, set: ReplicaSet, active: readonly Pod[], surplus: number): Action[] => {
-  if (surplus === 0) return []
-  const picked = pickForDeletion(active, Math.min(surplus, REPLICA_SET_BURST), relatedPods(view, set))
+/** Deletes what is too many of those that count, and `also`. */
+const deletePods = (view: View, set: ReplicaSet, counted: readonly Pod[], surplus: number, also: readonly Pod[]): Action[] => {
+  if (surplus === 0 && also.length === 0) return []
+  const chosen = surplus === 0 ? [] : pickForDeletion(counted, surplus, surroundingsOf(view, set, counted))
+  const picked = [...chosen, ...also].slice(0, REPLICA_SET_BURST)
   const deletes = picked.map((pod): Action => ({ do: 'delete', kind: 'Pod', key: keyOf(pod.metadata), uid: uidOf(pod) }))
   const events = picked.map((pod, index) => tell(set, 'SuccessfulDelete', `Deleted pod: ${pod.metadata.name}`, index))
   return [...deletes, ...events]
+}
+
+const surroundingsOf = (view: View, set: ReplicaSet, counted: readonly Pod[]): Surroundings => {
+  const isSilent = (pod: Pod): boolean => {
+    const state = contactState(view.get<Node>('Node', '', pod.spec.nodeName ?? ''))
+    return state === 'Unknown' || state === 'Dead'
+  }
+  const back = new Set(counted.filter(pod => isPodReady(pod) && !isSilent(pod)).map(uidOf))
+  return { relatedOn: relatedPods(view, set), isSilent, isSpare: pod => back.has(pod.metadata.annotations?.[REPLACES] ?? '') }
 }
 
 const tell = (set: ReplicaSet, reason: string, note: string, after: number): Action =>
@@ -132,7 +180,12 @@ const statusOf = (
     ...(available > 0 ? { availableReplicas: available } : {}),
     ...(terminating > 0 ? { terminatingReplicas: terminating } : {}),
     observedGeneration: Math.max(set.status?.observedGeneration ?? 0, set.metadata.generation ?? 0),
-    ...(set.status?.conditions ? { conditions: set.status.conditions } : {}),
+    ...conditionsOf(set, active, nowMs),
   }
   return { status, nextMs }
+}
+
+const conditionsOf = (set: ReplicaSet, active: readonly Pod[], nowMs: number): { conditions?: Condition[] } => {
+  const conditions = withHeld(set.status?.conditions ?? [], active, nowMs)
+  return conditions.length > 0 || set.status?.conditions ? { conditions } : {}
 }

@@ -3,6 +3,8 @@
 import { configMapKind } from './config-map.ts'
 import { controllerRevisionKind } from './controller-revision.ts'
 import { deploymentKind } from './deployment.ts'
+import { endpointSliceKind } from './endpoint-slice.ts'
+import { endpointsKind } from './endpoints.ts'
 import { eventKind, eventsEventKind } from './event.ts'
 import type { Kind } from './kind.ts'
 import { leaseKind } from './lease.ts'
@@ -16,6 +18,7 @@ import { serviceKind } from './service-kind.ts'
 
 export const KINDS: readonly Kind[] = [
   configMapKind,
+  endpointsKind,
   eventKind,
   namespaceKind,
   nodeKind,
@@ -27,6 +30,7 @@ export const KINDS: readonly Kind[] = [
   deploymentKind,
   replicaSetKind,
   leaseKind,
+  endpointSliceKind,
   eventsEventKind,
 ]
 

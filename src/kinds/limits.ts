@@ -32,3 +32,7 @@ export const INTEGER_MAX = Number.MAX_SAFE_INTEGER
 export const GENERATE_NAME_LENGTH_MAX = LABEL_LENGTH_MAX - 5
 /** Durations in annotations; a longer one is refused: FieldValueInvalid. */
 export const DURATION_MS_MAX = 10 * 365 * 86_400_000
+/** Endpoints of an EndpointSlice, addresses of one of them, ports of a slice; above: FieldValueTooMany. */
+export const ENDPOINTS_PER_SLICE_MAX = 1_000
+export const ENDPOINT_ADDRESSES_MAX = 100
+export const ENDPOINT_PORTS_MAX = 20_000

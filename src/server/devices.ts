@@ -78,8 +78,9 @@ export const openDevices = (deps: DevicesDeps): Devices => {
       const document = renderDocument(view, device, deps.clusterCIDR)
       return document && { document, revision: view.revision }
     },
-    async onStatus(device, items) {
-      for (const refusal of await applyReports({ verbs, clock: deps.clock }, device, items))
+    async onStatus(device, items, whole) {
+      const podsOn = (node: string): readonly Pod[] => view.list<Pod>('Pod', { node })
+      for (const refusal of await applyReports({ verbs, clock: deps.clock, podsOn }, device, items, whole))
         log.error('report refused', { node: device, why: refusal })
     },
     async onEvents(device, events, dropped) {

@@ -4,17 +4,20 @@
 import type { KubeObject, ObjectMeta } from '../base/object.ts'
 import type { View } from '../controllers/controller.ts'
 import type { ConfigMap, Secret } from '../kinds/config-map.ts'
+import { REPLACES, STOP_AFTER, SUPERSEDED } from '../kinds/disconnection.ts'
+import { HOLD, HOLD_ID } from '../kinds/hold.ts'
 import { keyOf } from '../kinds/meta.ts'
 import type { Node } from '../kinds/node.ts'
 import type { Container, Pod, PodSpec } from '../kinds/pod.ts'
 import type { Document } from '../link/messages.ts'
 
-const LAST_APPLIED = 'kubectl.kubernetes.io/last-applied-configuration'
+/** Annotations that are the server's own bookkeeping: a device must not see them change. */
+const BOOKKEEPING: ReadonlySet<string> = new Set(['kubectl.kubernetes.io/last-applied-configuration', SUPERSEDED, REPLACES, HOLD, HOLD_ID])
 
 /** The metadata a device needs: who it is, what it is called, whether it is being deleted. */
 const slimMetadata = (meta: ObjectMeta): ObjectMeta => {
   const { name, namespace, uid, labels, annotations, creationTimestamp, deletionTimestamp, deletionGracePeriodSeconds } = meta
-  const kept = annotations && Object.fromEntries(Object.entries(annotations).filter(([key]) => key !== LAST_APPLIED))
+  const kept = annotations && Object.fromEntries(Object.entries(annotations).filter(([key]) => !BOOKKEEPING.has(key)))
   return {
     ...(name === undefined ? {} : { name }),
     ...(namespace === undefined ? {} : { namespace }),
@@ -66,6 +69,16 @@ export const referencesOf = (spec: PodSpec): References => {
   return { configMaps, secrets }
 }
 
+const stopAfterOf = (object: KubeObject | undefined): string | undefined => object?.metadata.annotations?.[STOP_AFTER]
+
+/** The device stops the pod by itself: what the namespace says for all its pods has to be with each. */
+const withStopAfter = (view: View, pod: Pod): Pod => {
+  const { annotations } = pod.metadata
+  const word = annotations?.[STOP_AFTER] ?? stopAfterOf(view.get<KubeObject>('Namespace', '', pod.metadata.namespace ?? ''))
+  if (word === undefined || annotations?.[STOP_AFTER] !== undefined) return pod
+  return { ...pod, metadata: { ...pod.metadata, annotations: { ...annotations, [STOP_AFTER]: word } } }
+}
+
 /** The document of a device at the view's revision; undefined when no such node exists. Lists are in key order. */
 export const renderDocument = (view: View, device: string, clusterCIDR: string): Document | undefined => {
   const node = view.get<Node>('Node', '', device)
@@ -92,7 +105,7 @@ export const renderDocument = (view: View, device: string, clusterCIDR: string):
     device,
     podCIDR: node.spec?.podCIDR ?? '',
     clusterCIDR,
-    pods: pods.map(slim),
+    pods: pods.map(pod => slim(withStopAfter(view, pod))),
     configMaps: sorted(configMaps),
     secrets: sorted(secrets),
   }
@@ -105,8 +118,12 @@ export const affectedDevices = (view: View, object: KubeObject, old: KubeObject 
     const nodes = [object, old].map(pod => (pod as Pod | undefined)?.spec?.nodeName).filter(name => name !== undefined)
     return [...new Set(nodes)].filter(name => name !== '')
   }
-  if (object.kind !== 'ConfigMap' && object.kind !== 'Secret') return []
   const name = object.metadata.name ?? ''
+  if (object.kind === 'Namespace') {
+    if (stopAfterOf(object) === stopAfterOf(old)) return []
+    return [...new Set(view.list<Pod>('Pod', { namespace: name }).map(pod => pod.spec.nodeName ?? ''))].filter(node => node !== '')
+  }
+  if (object.kind !== 'ConfigMap' && object.kind !== 'Secret') return []
   const pods = view.list<Pod>('Pod', { namespace: object.metadata.namespace ?? '' })
   const readers = pods.filter(pod => {
     const references = referencesOf(pod.spec)

@@ -7,19 +7,28 @@ import { ApiError, isReason } from '../base/errors.ts'
 import { deepEqual, isObject } from '../base/json.ts'
 import type { KubeObject } from '../base/object.ts'
 import type { Identity } from '../base/pki.ts'
+import { SERVER_CONDITIONS } from '../kinds/contact.ts'
+import { isHeld } from '../kinds/hold.ts'
 import { kindByName } from '../kinds/index.ts'
 import type { Condition } from '../kinds/meta.ts'
 import type { Node } from '../kinds/node.ts'
 import type { Pod } from '../kinds/pod.ts'
 import type { PodReport, StatusItem } from '../link/messages.ts'
+import { applyHold, applyNoHold, HOLD_KEY } from './hold-reports.ts'
 
 export interface ReportsDeps {
   readonly verbs: Verbs
   readonly clock: Pick<Clock, 'now'>
+  /** Pods bound to a device. */
+  readonly podsOn: (device: string) => readonly Pod[]
 }
 
-/** Reports act as the device itself, with the right to write status only. */
-const callerOf = (device: string): Identity => ({ name: `system:node:${device}`, groups: ['system:nodes', 'system:masters'], node: device })
+/** Reports act as the device itself, with the right to write status and its own holds only. */
+export const callerOf = (device: string): Identity => ({
+  name: `system:node:${device}`,
+  groups: ['system:nodes', 'system:masters'],
+  node: device,
+})
 
 /**
  * Reported conditions win over stored ones of the same type; others (set by controllers) stay. A transition is stamped with our time of
@@ -74,7 +83,12 @@ const applyNode = async (deps: ReportsDeps, device: string, status: Record<strin
   const target = { kind: kindByName('Node')!, namespace: '', name: device }
   const stored = getOrUndefined<Node>(deps.verbs, target)
   if (!stored) return
-  await writeStatus(deps, device, target, stored as unknown as KubeObject, status)
+  const { conditions } = status
+  // Whether it is in contact is not the device's to say.
+  const own = Array.isArray(conditions)
+    ? { ...status, conditions: conditions.filter(each => !(isObject(each) && SERVER_CONDITIONS.has(String(each['type'])))) }
+    : status
+  await writeStatus(deps, device, target, stored as unknown as KubeObject, own)
 }
 
 const getOrUndefined = <T>(verbs: Verbs, target: Parameters<Verbs['get']>[0]): T | undefined => {
@@ -89,10 +103,27 @@ const getOrUndefined = <T>(verbs: Verbs, target: Parameters<Verbs['get']>[0]): T
 const applyItem = async (deps: ReportsDeps, device: string, item: StatusItem): Promise<void> => {
   if (item.key === 'node' && isObject(item.value)) return applyNode(deps, device, item.value)
   if (item.key.startsWith('pod/') && isObject(item.value)) return applyPod(deps, device, item.value as unknown as PodReport)
+  if (!item.key.startsWith(HOLD_KEY)) return
+  const uid = item.key.slice(HOLD_KEY.length)
+  const pod = deps.podsOn(device).find(each => each.metadata.uid === uid)
+  if (pod) await (item.value === null ? applyNoHold : applyHold)({ verbs: deps.verbs, caller: callerOf(device) }, pod, item.value)
 }
 
-/** Applies a device's reports, each until it is stored or refused. An invalid one is reported by the returned list and does not stop the others. */
-export const applyReports = async (deps: ReportsDeps, device: string, items: readonly StatusItem[]): Promise<string[]> => {
+/** Of a complete report: holds that it no longer names have ended while nobody listened. One that is named later comes back then. */
+const endedHolds = (deps: ReportsDeps, device: string, items: readonly StatusItem[]): StatusItem[] => {
+  const named = new Set(items.map(item => item.key))
+  return deps
+    .podsOn(device)
+    .filter(isHeld)
+    .map(pod => ({ key: `${HOLD_KEY}${pod.metadata.uid ?? ''}`, value: null }))
+    .filter(item => !named.has(item.key))
+}
+
+/**
+ * Applies a device's reports, each until it is stored or refused. An invalid one is reported by the returned list and does not stop the
+ * others. `whole`: these and the reports that follow are all the device has to say.
+ */
+export const applyReports = async (deps: ReportsDeps, device: string, items: readonly StatusItem[], whole = false): Promise<string[]> => {
   const refused: string[] = []
   const one = async (item: StatusItem): Promise<void> => {
     try {
@@ -104,6 +135,6 @@ export const applyReports = async (deps: ReportsDeps, device: string, items: rea
       refused.push(`${item.key}: ${error.message}`)
     }
   }
-  await Promise.all(items.map(one))
+  await Promise.all([...items, ...(whole ? endedHolds(deps, device, items) : [])].map(one))
   return refused
 }

@@ -24,7 +24,7 @@ export interface Index {
 }
 
 /** Kinds held parsed in memory: those that reconcilers list on most runs. */
-const HELD = new Set(['Pod', 'Node', 'Namespace', 'ReplicaSet', 'Deployment', 'ServiceAccount'])
+const HELD = new Set(['Pod', 'Node', 'Namespace', 'ReplicaSet', 'Deployment', 'ServiceAccount', 'Service'])
 
 /** Where an object is indexed; two states of one object differ in few of these. */
 interface Place {

@@ -19,6 +19,7 @@ const fleet = (count: number): World => {
     world.put(nodeObject(`node-${i}`))
     world.contacts.set(`node-${i}`, { connected: true, silentMs: 0 })
   }
+  while (world.reconcile(nodeLifecycle, 'nodes').length > 0);
   return world
 }
 
@@ -79,7 +80,7 @@ t.test('back in contact: what the device last said of itself holds again, and th
   })
   t.same(
     node(world, 'node-1').status!.conditions!.map(each => each.type),
-    ['Ready'],
+    ['Ready', 'heliopause.io/Contact'],
   )
   t.same(taints(world, 'node-1'), [])
 })
@@ -156,6 +157,11 @@ t.test('the brake comes off when contact returns', async t => {
 t.test('a fleet of any size is written in bounded steps', async t => {
   const world = fleet(1_200)
   for (let i = 1; i <= 1_200; i++) silence(world, `node-${i}`, 60_000)
+  t.same(
+    world.reconcile(nodeLifecycle, 'nodes').flatMap(action => ('kind' in action ? [action.kind] : [])),
+    ['Namespace'],
+    'the brake is known before anything else',
+  )
   t.equal(world.reconcile(nodeLifecycle, 'nodes').filter(action => action.do === 'patchStatus').length, 500)
   look(world)
   t.ok(world.list<Node>('Node').every(each => ready(world, each.metadata.name!).status === 'Unknown'))

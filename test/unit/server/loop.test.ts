@@ -121,6 +121,7 @@ t.test('a Deployment becomes pods that are bound and available; nothing goes on 
   await rollOut(made)
   t.equal(pods(made).filter(pod => pod.spec.nodeName === 'node-1').length, 5)
   t.match(made.view.get('Deployment', 'default', 'web')?.status, { availableReplicas: 5, updatedReplicas: 5 })
+  await made.settle(1_000)
   const before = made.view.revision
   await made.settle(10_000)
   t.equal(made.view.revision, before)

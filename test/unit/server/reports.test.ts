@@ -51,7 +51,7 @@ const createRig = async (): Promise<Rig> => {
     },
     report: (status, rest = {}) => {
       const uid = pod().metadata.uid ?? ''
-      return applyReports({ verbs, clock }, 'n1', [
+      return applyReports({ verbs, clock, podsOn: () => [pod()] }, 'n1', [
         { key: `pod/${uid}`, value: { namespace: 'default', name: 'web', uid, status, ...rest } },
       ])
     },
