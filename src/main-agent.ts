@@ -6,6 +6,7 @@ import { type Agent, startAgent } from './agent/agent.ts'
 import { openImageStore } from './agent/images/image-store.ts'
 import { clockWithFloor, type FlooredClock } from './base/clock-floor.ts'
 import type { Log } from './base/log.ts'
+import type { OptionValues } from './base/options.ts'
 import { systemClock } from './host/clock.ts'
 import { systemExec } from './host/exec.ts'
 import { hostFacts } from './host/facts.ts'
@@ -14,7 +15,8 @@ import { jsonLog, type LogLevel } from './host/log.ts'
 import { systemPki } from './host/pki.ts'
 import { systemRandom } from './host/random.ts'
 import { openSealer } from './host/seal.ts'
-import { openDeviceLink, webSocketDialer } from './link/transports/index.ts'
+import { openDeviceLink } from './link/transports/index.ts'
+import { dialerOf, isMqttUrl, type LinkOptions, parseWays } from './main-link.ts'
 import { complain, explain, nodeNameOf, readRole, socketGroupsOf, untilStopped, VERSION } from './main-options.ts'
 import { allocateAddress, createNetwork } from './network/index.ts'
 import { selectRuntime } from './runtime/index.ts'
@@ -25,6 +27,8 @@ export interface DeviceOptions {
   readonly runtime: string
   readonly server?: string | undefined
   readonly token?: string | undefined
+  /** WebSocket alone when left out. */
+  readonly link?: LinkOptions
   /** DIR/device.key when left out. */
   readonly secretKeyFile?: string | undefined
   /** Who besides root may use the device's socket. */
@@ -71,10 +75,7 @@ export const startDevice = async (deps: { readonly log: Log; readonly clock: Flo
         clock: systemClock,
         random: systemRandom,
         log,
-        dialer: webSocketDialer({
-          server: identity.server,
-          credentials: () => ({ ca: identity.ca, cert: identity.certificate, key: identity.key }),
-        }),
+        dialer: dialerOf(identity, options.link ?? { ways: ['ws'] }),
         verify: (text, signature) => systemPki.verify(identity.headKey, text, signature),
         sha256: systemPki.sha256,
       }),
@@ -104,12 +105,27 @@ const whyNeverJoins = (dataDir: string, server: unknown, token: unknown): { prob
   return undefined
 }
 
+/** The ways that `--link` and `--mqtt-url` name, or what is wrong with them. */
+const linkOptionsOf = ({ link, mqttUrl }: OptionValues): LinkOptions | { problem: string; hint: string } => {
+  const ways = parseWays(String(link))
+  if (!ways)
+    return { problem: `--link: ${JSON.stringify(link)} is not a way to the server`, hint: 'ws, mqtt, auto, or a list such as mqtt,ws' }
+  if (mqttUrl === undefined) return { ways }
+  return isMqttUrl(String(mqttUrl))
+    ? { ways, mqttUrl: String(mqttUrl) }
+    : { problem: `--mqtt-url: ${JSON.stringify(mqttUrl)} is not mqtts://HOST:PORT`, hint: 'for example --mqtt-url mqtts://192.0.2.1:8883' }
+}
+
 export const runAgent = async (argv: readonly string[]): Promise<number> => {
   const options = await readRole('agent', argv)
   if (typeof options === 'number') return options
-  const later = options['link'] === 'mqtt' ? '--link mqtt' : options['runtime'] === 'cri' ? '--runtime cri' : undefined
-  if (later) {
-    complain(`${later} is not in this version`, 'leave the flag out')
+  if (options['runtime'] === 'cri') {
+    complain('--runtime cri is not in this version', 'leave the flag out')
+    return 2
+  }
+  const link = linkOptionsOf(options)
+  if ('problem' in link) {
+    complain(link.problem, link.hint)
     return 2
   }
   const obstacle = whyNeverJoins(String(options['dataDir']), options['server'], options['token'])
@@ -127,6 +143,7 @@ export const runAgent = async (argv: readonly string[]): Promise<number> => {
         runtime: String(options['runtime']),
         server: options['server'] as string | undefined,
         token: options['token'] as string | undefined,
+        link,
         socketGroups: socketGroupsOf(options),
         secretKeyFile: options['secretKeyFile'] as string | undefined,
       },

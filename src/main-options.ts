@@ -33,7 +33,7 @@ export const SERVER_OPTIONS: readonly Option[] = [
     value: 'RANGE',
     describe: 'addresses of pods; each node gets a /24 of it',
   },
-  { flag: 'mqtt-port', type: 'port', value: 'PORT', describe: 'accepted for later: this version has no MQTT endpoint, and says so' },
+  { flag: 'mqtt-port', type: 'port', value: 'PORT', describe: 'port of the MQTT 5 endpoint for devices, 8883 as a rule (default: none)' },
   { flag: 'mqtt-broker', type: 'text', value: 'URL', describe: 'refused: this version cannot use a broker' },
 ]
 
@@ -47,7 +47,19 @@ export const AGENT_OPTIONS: readonly Option[] = [
     value: 'FILE',
     describe: 'key of the state on disk (default: DIR/device.key); put it where a thief of DIR has it not',
   },
-  { flag: 'link', type: 'text', choices: ['ws', 'mqtt'], default: 'ws', describe: 'transport to the server (mqtt: not in this version)' },
+  {
+    flag: 'link',
+    type: 'text',
+    default: 'ws',
+    value: 'WAY',
+    describe: 'how to reach the server: ws, mqtt, or several in order, such as ws,mqtt (which auto means)',
+  },
+  {
+    flag: 'mqtt-url',
+    type: 'text',
+    value: 'URL',
+    describe: 'mqtts://HOST:PORT of the server (default: its host, and the port it told at joining or 8883)',
+  },
 ]
 
 const ROLES = { server: SERVER_OPTIONS, agent: AGENT_OPTIONS } as const

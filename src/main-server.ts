@@ -24,7 +24,6 @@ export const runServer = async (argv: readonly string[]): Promise<number> => {
     return 2
   }
   const log = jsonLog(options['logLevel'] as LogLevel)
-  if (options['mqttPort'] !== undefined) log.info('--mqtt-port has no effect: this version has no MQTT endpoint')
   const dataDir = String(options['dataDir'])
   // Certificates made by a server that woke up in 1970 would be good for nobody.
   const clock = clockWithFloor(systemClock, Date.parse(VERSION.buildDate))
@@ -41,6 +40,7 @@ export const runServer = async (argv: readonly string[]): Promise<number> => {
       dataDir,
       bind: String(options['bind']),
       port: Number(options['port']),
+      mqttPort: Number(options['mqttPort'] ?? 0),
       clusterCIDR: String(options['clusterCidr']),
       // Addresses come and go with networks; only those of a server that listens beyond loopback belong into its certificate.
       altNames: [hostname(), ...(options['bind'] === '127.0.0.1' ? [] : ownAddresses())],

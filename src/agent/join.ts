@@ -87,6 +87,7 @@ export const join = async (asked: JoinRequest, deps: JoinDeps): Promise<DeviceId
       key: pending.keyPem,
       headKey: field('headKey'),
       issuedAt: timestamp(deps.clock.now()),
+      ...(isPort(answer['mqttPort']) ? { mqttPort: answer['mqttPort'] } : {}),
     }
   } catch (error) {
     if (error instanceof ApiError) throw error
@@ -96,6 +97,8 @@ export const join = async (asked: JoinRequest, deps: JoinDeps): Promise<DeviceId
     })
   }
 }
+
+const isPort = (value: unknown): value is number => Number.isInteger(value) && Number(value) > 0 && Number(value) < 65_536
 
 const serverUrl = (text: string): URL => {
   const url = URL.canParse(text) ? new URL(text) : undefined

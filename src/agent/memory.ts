@@ -19,6 +19,8 @@ export interface DeviceIdentity {
   readonly nodeName: string
   readonly server: string
   readonly linkPath: string
+  /** Of the server's MQTT endpoint, as it was told at joining. */
+  readonly mqttPort?: number
   readonly clusterCIDR: string
   /** PEM: the server's authority (pinned by the join token), this device's certificate and key, the public key that signs heads. */
   readonly ca: string

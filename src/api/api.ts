@@ -74,7 +74,7 @@ export interface ApiDeps {
 export { type Api, createApi, type ExtraRoute } from './handler.ts'
 export { type Listener, type ListenOptions, listen, type UpgradeHandler } from './listener.ts'
 export { type ApiRequest, type ApiResponse, jsonResponse, type Sink, type StreamBody, textResponse } from './message.ts'
-export type { Authenticator } from './peer.ts'
+export { type Authenticator, type Peer, peerOf } from './peer.ts'
 export { noResource } from './refusal.ts'
 export { refuseUpgrade } from './upgrade.ts'
 export { createVerbs, type LocalVerbs } from './verbs.ts'

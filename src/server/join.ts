@@ -26,6 +26,8 @@ export interface JoinDeps {
   readonly verbs: Verbs
   readonly view: () => View
   readonly clusterCIDR: string
+  /** 0: there is no MQTT endpoint. */
+  readonly mqttPort?: number
   readonly nowMs: () => number
 }
 
@@ -36,6 +38,8 @@ export interface JoinAnswer {
   readonly node: string
   readonly linkPath: string
   readonly clusterCIDR: string
+  /** Of the server's own MQTT endpoint, on the host of its API; absent when there is none. */
+  readonly mqttPort?: number
 }
 
 /** Names the public key a node name belongs to. */
@@ -141,6 +145,7 @@ export const createJoin = (deps: JoinDeps): ((body: unknown) => Promise<JoinAnsw
       node: name,
       linkPath: LINK_PATH,
       clusterCIDR: deps.clusterCIDR,
+      ...(deps.mqttPort ? { mqttPort: deps.mqttPort } : {}),
     }
   }
   return body => {

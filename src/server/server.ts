@@ -1,35 +1,22 @@
 // The door of the server: wires one control plane. Order: keys, store, verbs, view, devices, API, loop; ready when all stand.
 // Ends in the other direction, within the grace of a SIGTERM; devices and their pods are told nothing.
 
-import {
-  createApi,
-  createVerbs,
-  type ExtraRoute,
-  type Identity,
-  jsonResponse,
-  type Listener,
-  listen,
-  noResource,
-  refuseUpgrade,
-  textResponse,
-  type UpgradeHandler,
-} from '../api/api.ts'
+import { createApi, createVerbs, type ExtraRoute, jsonResponse, type Listener, listen, textResponse } from '../api/api.ts'
 import type { Clock } from '../base/clock.ts'
-import { ApiError, messageOf, toStatus } from '../base/errors.ts'
+import { ApiError, toStatus } from '../base/errors.ts'
 import type { Files } from '../base/files.ts'
 import type { Log } from '../base/log.ts'
 import type { Pki } from '../base/pki.ts'
 import type { Random } from '../base/random.ts'
 import { controllers } from '../controllers/index.ts'
 import { KINDS } from '../kinds/index.ts'
-import type { Node } from '../kinds/node.ts'
-import { LINK_PATH, webSocketAcceptor } from '../link/transports/index.ts'
 import { createScheduling } from '../scheduler/scheduler.ts'
 import { openStore, type Store } from '../store/store.ts'
 import { checkClusterCIDR } from './addresses.ts'
 import { type Credentials, kubeconfigText, openCredentials } from './credentials.ts'
+import { deviceOf, linkUpgrade, type MqttGate, openMqttGate } from './device-gate.ts'
 import { type Devices, openDevices } from './devices.ts'
-import { createJoin, KEY_ANNOTATION } from './join.ts'
+import { createJoin } from './join.ts'
 import { type Loop, startLoop } from './loop.ts'
 import { renewRoute } from './renew.ts'
 import { renameUnboundPods } from './restored.ts'
@@ -41,6 +28,8 @@ export interface ServerConfiguration {
   readonly bind: string
   /** 0 = any free port. */
   readonly port: number
+  /** The MQTT endpoint for devices; off when absent or 0. */
+  readonly mqttPort?: number
   readonly clusterCIDR: string
   /** Names and addresses of this machine for the certificate, besides loopback and `bind`. */
   readonly altNames: readonly string[]
@@ -103,32 +92,6 @@ const joinRoutes = (credentials: Credentials, join: ReturnType<typeof createJoin
   },
 ]
 
-/** The device a connection may speak for: its name is a Node, and the Node belongs to the key of the certificate. */
-const deviceOf = (view: LiveView, pki: Pki, identity: Identity | undefined, peerCertificate: Uint8Array | undefined): string => {
-  const node = identity?.node && view.get<Node>('Node', '', identity.node)
-  if (!identity?.node || !node || !peerCertificate)
-    throw new ApiError('Forbidden', `link: ${identity?.name ?? 'anonymous'} is no node of this cluster`)
-  if (node.metadata.annotations?.[KEY_ANNOTATION] !== pki.publicKeyPin(peerCertificate))
-    throw new ApiError('Forbidden', `link: the node ${identity.node} belongs to another key`)
-  return identity.node
-}
-
-/** Takes the connections of devices to the hub; refuses everybody else's. */
-const linkUpgrade = ({ view, pki, devices, log }: { view: LiveView; pki: Pki; devices: Devices; log: Log }): UpgradeHandler => {
-  const acceptWebSocket = webSocketAcceptor()
-  return (request, socket, head, identity, peerCertificate) => {
-    if (request.url?.split('?')[0] !== LINK_PATH) return refuseUpgrade(socket, noResource())
-    try {
-      const device = deviceOf(view, pki, identity, peerCertificate)
-      const connection = acceptWebSocket(request, socket, head)
-      if (connection) devices.hub.accept(device, connection)
-    } catch (error) {
-      log.info('link refused', { why: messageOf(error) })
-      socket.end('HTTP/1.1 403 Forbidden\r\nConnection: close\r\n\r\n')
-    }
-  }
-}
-
 /** Settles when the system namespaces exist: what a first client needs. */
 const bootstrapped = (view: LiveView): Promise<void> =>
   new Promise(resolve => {
@@ -148,10 +111,11 @@ interface Parts {
   devices?: Devices
   loop?: Loop
   listener?: Listener
+  mqtt?: MqttGate
 }
 
-const closeAll = async ({ listener, loop, devices, view, store }: Parts): Promise<void> => {
-  await Promise.all([listener?.close(), loop?.stop(), devices?.close()])
+const closeAll = async ({ listener, mqtt, loop, devices, view, store }: Parts): Promise<void> => {
+  await Promise.all([listener?.close(), mqtt?.close(), loop?.stop(), devices?.close()])
   view?.close()
   await store.close()
 }
@@ -241,7 +205,7 @@ const assemble = async (
   })
   late.devices = devices
   parts.devices = devices
-  const join = createJoin({ credentials, pki, verbs, view: () => view, clusterCIDR, nowMs: clock.now })
+  const join = createJoin({ credentials, pki, verbs, view: () => view, clusterCIDR, mqttPort: config.mqttPort ?? 0, nowMs: clock.now })
   const api = createApi(
     {
       store,
@@ -269,9 +233,11 @@ const assemble = async (
     authorityPem: credentials.authority.certPem,
     certPem: credentials.server.certPem,
     keyPem: credentials.server.keyPem,
-    onUpgrade: linkUpgrade({ view, pki, devices, log }),
+    onUpgrade: linkUpgrade({ view, pki, hub: devices.hub, log }),
   })
   parts.listener = listener
+  if (config.mqttPort)
+    parts.mqtt = await openMqttGate({ view, pki, hub: devices.hub, clock, log, credentials }, { bind: config.bind, port: config.mqttPort })
   const renamed = await renameUnboundPods(store, random)
   if (renamed > 0) log.info('pods without a node in the backup got new uids', { pods: renamed })
   const loop = startLoop({ clock, random, log, store, view, verbs, kinds: KINDS, controllers: [...controllers, createScheduling()] })

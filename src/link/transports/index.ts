@@ -3,6 +3,7 @@
 
 export { openDeviceLink } from '../device-link.ts'
 export { createHub } from '../hub.ts'
+export { PROFILES } from '../limits.ts'
 export type { BrokerConfigOptions } from './broker-config.ts'
 export type { BrokerDialerOptions } from './broker-dialer.ts'
 export type { BrokerServer, BrokerServerDeps } from './broker-server.ts'
