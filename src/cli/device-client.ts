@@ -1,10 +1,11 @@
 // HTTP over the agent's Unix socket: one request, one answer, and its failures in words an operator can act on.
 
-import { existsSync } from 'node:fs'
+import { existsSync, rmSync, symlinkSync } from 'node:fs'
 import { type IncomingMessage, request } from 'node:http'
 import { dirname, join } from 'node:path'
 import { messageOf } from '../base/errors.ts'
 import { isObject } from '../base/json.ts'
+import { PEER_HEADER } from '../kinds/device-shapes.ts'
 import { Failure } from './failure.ts'
 import { AGENT_MS_MAX, ANSWER_BYTES_MAX } from './limits.ts'
 import { withProgress } from './progress.ts'
@@ -36,7 +37,10 @@ const failureOf = (path: string, cause: unknown): Failure => {
       hint: 'the agent hangs or is stopped: end it and start it again; its pods go on running meanwhile',
     })
   if (code === 'EACCES')
-    return new Failure(`ask the agent at ${path}: permission denied`, { cause, hint: 'run as root, or as the user the agent runs as' })
+    return new Failure(`ask the agent at ${path}: permission denied`, {
+      cause,
+      hint: 'run as root, as the user the agent runs as, or as a member of its --socket-group',
+    })
   return new Failure(`ask the agent at ${path}: ${messageOf(cause)}`, { cause })
 }
 
@@ -63,25 +67,36 @@ const refusalOf = (text: string, code: number): Failure => {
   return new Failure(`the agent answered ${code}: ${text.trim().slice(0, 300)}`)
 }
 
+export type DeviceContext = Pick<VerbContext, 'dataDir' | 'signal' | 'deps' | 'output'>
+
+export interface DeviceAsk {
+  readonly query?: Readonly<Record<string, string | undefined>>
+  readonly headers?: Readonly<Record<string, string>>
+  /** Sent as JSON. */
+  readonly body?: unknown
+  /** What is waited for, told after a second; the agent, unless the request itself takes its time. */
+  readonly waiting?: string
+  /** How long the answer may take to begin. */
+  readonly waitMsMax?: number
+}
+
 /** A 2xx answer of the agent as it arrives. */
-export const askDevice = async (
-  context: Pick<VerbContext, 'dataDir' | 'signal' | 'deps' | 'output'>,
-  method: string,
-  path: string,
-  query: Readonly<Record<string, string | undefined>> = {},
-): Promise<IncomingMessage> => {
-  const given = Object.entries(query).filter((pair): pair is [string, string] => pair[1] !== undefined)
+export const askDevice = async (context: DeviceContext, method: string, path: string, ask: DeviceAsk = {}): Promise<IncomingMessage> => {
+  const given = Object.entries(ask.query ?? {}).filter((pair): pair is [string, string] => pair[1] !== undefined)
   const target = given.length === 0 ? path : `${path}?${new URLSearchParams(given).toString()}`
   const socketPath = socketOf(context)
   const { clock } = context.deps
+  const body = ask.body === undefined ? undefined : JSON.stringify(ask.body)
   const response = await withProgress(
     context.output,
     clock,
-    `waiting for the agent at ${socketPath}`,
+    ask.waiting ?? `waiting for the agent at ${socketPath}`,
     () =>
       new Promise<IncomingMessage>((resolve, reject) => {
-        const call = request({ socketPath, method, path: target, signal: context.signal, agent: false })
-        const cancel = clock.after(AGENT_MS_MAX, () => call.destroy(Object.assign(new Error('no answer'), { code: 'ETIMEDOUT' })))
+        const call = request({ socketPath, method, path: target, headers: ask.headers, signal: context.signal, agent: false })
+        const cancel = clock.after(ask.waitMsMax ?? AGENT_MS_MAX, () =>
+          call.destroy(Object.assign(new Error('no answer'), { code: 'ETIMEDOUT' })),
+        )
         call.on('response', answer => {
           cancel()
           resolve(answer)
@@ -90,7 +105,7 @@ export const askDevice = async (
           cancel()
           reject(context.signal.aborted ? context.signal.reason : failureOf(socketPath, error))
         })
-        call.end()
+        call.end(body)
       }),
   )
   const code = response.statusCode ?? 0
@@ -98,11 +113,41 @@ export const askDevice = async (
   throw refusalOf(await textOf(response), code)
 }
 
-export const deviceJson = async (
-  context: Pick<VerbContext, 'dataDir' | 'signal' | 'deps' | 'output'>,
-  path: string,
-): Promise<Record<string, unknown>> => {
-  const value: unknown = JSON.parse(await textOf(await askDevice(context, 'GET', path)))
+const objectOf = async (response: IncomingMessage, path: string): Promise<Record<string, unknown>> => {
+  const value: unknown = JSON.parse(await textOf(response))
   if (!isObject(value)) throw new Failure(`read answer of ${path}: not an object`)
   return value
 }
+
+export const deviceJson = async (context: DeviceContext, path: string): Promise<Record<string, unknown>> =>
+  objectOf(await askDevice(context, 'GET', path), path)
+
+const NONCE = /^[0-9a-f-]{36}$/
+
+/** Runs a request that acts, with the header that proves whose it is: a link named by the agent's nonce, gone afterwards. */
+export const proven = async <T>(context: DeviceContext, act: (headers: Readonly<Record<string, string>>) => Promise<T>): Promise<T> => {
+  const { nonce } = await objectOf(await askDevice(context, 'POST', '/v1/peer'), '/v1/peer')
+  if (typeof nonce !== 'string' || !NONCE.test(nonce)) throw new Failure('read answer of /v1/peer: not a nonce')
+  const path = join(context.dataDir, 'peer', nonce)
+  try {
+    symlinkSync(nonce, path)
+  } catch (error) {
+    // Without proof the agent judges by the socket's mode, and says so when that is not enough.
+    if (!(error instanceof Error && 'code' in error)) throw error
+    return act({})
+  }
+  try {
+    return await act({ [PEER_HEADER]: nonce })
+  } finally {
+    rmSync(path, { force: true })
+  }
+}
+
+/** Asks the agent to do something; its answer. */
+export const deviceAct = (
+  context: DeviceContext,
+  path: string,
+  body: unknown,
+  options: Pick<DeviceAsk, 'waiting' | 'waitMsMax'> = {},
+): Promise<Record<string, unknown>> =>
+  proven(context, async headers => objectOf(await askDevice(context, 'POST', path, { headers, body, ...options }), path))

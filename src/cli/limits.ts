@@ -28,3 +28,5 @@ export const WATCH_AGAIN_MS = 1000
 export const LOG_STREAMS_MAX = 20
 /** Files in a folder given with -f -R. */
 export const MANIFEST_FILES_MAX = 10_000
+/** How long `device sync` waits; the agent itself answers sooner, with what it knows by then. */
+export const SYNC_MS_MAX = 90_000

@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readdirSync, readlinkSync, rmSync } from 'node:fs'
 import { createServer, type Server } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -22,8 +22,12 @@ const STATUS = {
   runtime: { name: 'crun', version: 'crun://1.8.1' },
   podCIDR: '10.42.0.0/24',
   pods: { total: 2, ready: 1 },
+  holds: [{ namespace: 'web', name: 'p', uid: 'u', id: 'h', at: '2020-01-01T00:00:00Z', by: 'alice', reason: 'guard is open' }],
+  clock: { now: '2026-11-22T10:00:00Z', complaint: 'the clock of this machine is wrong' },
+  profile: 'metered',
   warnings: ['state was repaired', 'clock was behind'],
 }
+const NONCE = '0b7ac5c2-1111-4222-8333-944444444444'
 const POD = {
   namespace: 'web',
   name: 'p',
@@ -37,28 +41,40 @@ const POD = {
 }
 
 /** An agent's socket that answers as the local API is written down; the requests it got. */
-const listen = async (t: Test, over: Record<string, unknown> = {}): Promise<{ dir: string; asked: string[] }> => {
+const listen = async (t: Test, over: Record<string, unknown> = {}): Promise<{ dir: string; asked: string[]; bodies: unknown[] }> => {
   // Not under the test's own folder: a socket's path has 107 bytes at most.
   const dir = mkdtempSync(join(tmpdir(), 'helio-'))
   t.teardown(() => rmSync(dir, { recursive: true }))
   const asked: string[] = []
+  const bodies: unknown[] = []
+  mkdirSync(join(dir, 'peer'))
   const answers: Record<string, unknown> = {
     '/v1/status': STATUS,
     '/v1/pods': { items: [POD, { ...POD, namespace: 'other', name: 'q' }] },
     ...over,
   }
-  const server: Server = createServer((request, response) => {
+  const server: Server = createServer(async (request, response) => {
+    if (request.url === '/v1/peer') return response.end(JSON.stringify({ nonce: NONCE }))
+    const chunks: Buffer[] = await request.toArray()
+    if (chunks.length > 0) {
+      // Who acts has made the link by then.
+      t.equal(request.headers['helio-peer'], NONCE)
+      t.equal(readlinkSync(join(dir, 'peer', NONCE)), NONCE)
+      bodies.push(JSON.parse(Buffer.concat(chunks).toString()))
+    }
     asked.push(`${request.method} ${request.url}`)
     const path = request.url?.split('?')[0] ?? ''
     if (path === '/v1/logs')
       return request.url?.includes('pod=p')
         ? response.end('one\ntwo\n')
         : response.writeHead(404).end('{"error":"pod web/x is not on this device","hint":"helio device pods lists them"}')
-    return response.end(JSON.stringify(answers[path]))
+    const answer = answers[path]
+    if (answer instanceof Error) return response.writeHead(409).end(JSON.stringify({ error: answer.message, hint: 'a hint' }))
+    return response.end(JSON.stringify(answer))
   })
   await new Promise<void>(resolve => server.listen(join(dir, 'agent.sock'), resolve))
   t.teardown(() => new Promise(resolve => server.close(resolve)))
-  return { dir, asked }
+  return { dir, asked, bodies }
 }
 
 t.test('status says in lines what the device knows, and in JSON all of it', async t => {
@@ -66,7 +82,10 @@ t.test('status says in lines what the device knows, and in JSON all of it', asyn
   const { stdout, code } = await runHelio(['device', 'status'], dir)
   t.equal(code, 0)
   t.match(stdout, /Node: +edge-1\nServer: +https:\/\/10.0.0.1:6443 \(not connected, last contact 90 s ago: connection refused\)\n/)
-  t.match(stdout, /Desired state: +generation 7 of epoch e1 \(aaaaaaaaaaaa\)\nPods: +1 of 2 ready\nRuntime: +crun:\/\/1.8.1\n/)
+  t.match(stdout, /Desired state: +generation 7 of epoch e1 \(aaaaaaaaaaaa\)\nPods: +1 of 2 ready\nHeld: .*\nRuntime: +crun:\/\/1.8.1\n/)
+  t.match(stdout, /Link profile: +metered\n/)
+  t.match(stdout, /Held: +web\/p by alice, \S+ ago: guard is open\n/)
+  t.match(stdout, /Clock: +the clock of this machine is wrong; used instead: 2026-11-22T10:00:00Z\n/)
   t.match(stdout, /Warnings: +state was repaired\n +clock was behind\n/)
   t.same(JSON.parse((await runHelio(['device', 'status', '--output', 'json'], dir)).stdout), STATUS)
 })
@@ -131,4 +150,67 @@ t.test('without an agent there is one line and a hint', async t => {
     stderr: /no agent is running there\nhint: \/nowhere is not the data folder of a device; give --data-dir DIR/,
   })
   t.match(await runHelio(['device', 'stauts'], dir), { code: 2, stderr: /did you mean status\?/ })
+})
+
+t.test('hold, resume and restart name the pod and prove who asks; nothing of the proof is left', async t => {
+  const { dir, asked, bodies } = await listen(t, {
+    '/v1/hold': STATUS.holds[0],
+    '/v1/resume': STATUS.holds[0],
+    '/v1/restart': { namespace: 'web', name: 'p', containers: ['one', 'two'] },
+  })
+  const done = await runHelio(['device', 'hold', 'pod/p', '-n', 'web', '--reason', 'guard is open'], dir)
+  t.same(done, { code: 0, stdout: 'pod/p held\n', stderr: 'it stays stopped until: helio device resume p -n web\n' })
+  t.same(JSON.parse((await runHelio(['device', 'hold', 'p', '-o', 'json'], dir)).stdout), STATUS.holds[0])
+  t.equal((await runHelio(['device', 'resume', 'p', '-n', 'web'], dir)).stdout, 'pod/p resumed\n')
+  t.equal((await runHelio(['device', 'restart', 'p', '-n', 'web', '-c', 'one'], dir)).stdout, 'pod/p restarting: one, two\n')
+  t.same(bodies, [
+    { namespace: 'web', pod: 'p', reason: 'guard is open' },
+    { namespace: 'default', pod: 'p' },
+    { namespace: 'web', pod: 'p' },
+    { namespace: 'web', pod: 'p', container: 'one' },
+  ])
+  t.same(asked, ['POST /v1/hold', 'POST /v1/hold', 'POST /v1/resume', 'POST /v1/restart'])
+  t.same(readdirSync(join(dir, 'peer')), [])
+  t.match(await runHelio(['device', 'hold'], dir), { code: 2, stderr: /name the pod\nhint: helio device hold POD/ })
+  t.match(await runHelio(['device', 'restart', 'p', 'q'], dir), { code: 2, stderr: /unexpected argument "q"/ })
+})
+
+t.test('resume without a pod takes the desired state of a restored server', async t => {
+  const { dir, bodies } = await listen(t, { '/v1/resume': STATUS })
+  t.match(await runHelio(['device', 'resume'], dir), { code: 0, stdout: 'the server’s desired state is accepted\n' })
+  t.same(bodies, [{}])
+})
+
+t.test('what the agent refuses is one line and a hint', async t => {
+  const { dir } = await listen(t, { '/v1/hold': new Error('act on this device: alice may only ask') })
+  t.same(await runHelio(['device', 'hold', 'p'], dir), {
+    code: 1,
+    stdout: '',
+    stderr: 'error: act on this device: alice may only ask\nhint: a hint\n',
+  })
+  t.same(readdirSync(join(dir, 'peer')), [])
+})
+
+t.test('sync says what came, or why nothing did', async t => {
+  const result = {
+    connected: true,
+    wasConnected: false,
+    error: null as string | null,
+    conflict: null as string | null,
+    before: 7 as number | null,
+    after: 9 as number | null,
+    podsBefore: 2,
+    podsAfter: 3,
+  }
+  const run = async (over: Partial<typeof result>) =>
+    runHelio(['device', 'sync'], (await listen(t, { '/v1/sync': { ...result, ...over } })).dir)
+  t.match(await run({}), { code: 0, stdout: 'connected; generation 9 came, with 3 pods instead of 2\n' })
+  t.match(await run({ wasConnected: true, after: 7, podsAfter: 2 }), { stdout: 'in contact; nothing new, generation 7 with 2 pods\n' })
+  t.match(await run({ before: null, after: null }), { stdout: 'connected; the server has nothing for this device yet\n' })
+  t.match(await run({ connected: false, error: 'connect ECONNREFUSED' }), {
+    code: 1,
+    stdout: '',
+    stderr: 'error: sync: connect ECONNREFUSED\nhint: helio device doctor says what is in the way\n',
+  })
+  t.match(await run({ conflict: 'the server is older' }), { code: 1, stderr: /sync: the server is older\nhint: .*helio device resume/ })
 })
