@@ -1,19 +1,23 @@
 // The device's side of the link with real sockets and a real disk: carries out what the machine in session-device.ts decides, no more.
 
 import { isReason, messageOf } from '../base/errors.ts'
-import { uuid } from '../base/random.ts'
-import { PROFILES } from './limits.ts'
-import type { Connection, DeviceLink, DeviceLinkDeps } from './link.ts'
+import type { Connection, DeviceLink, DeviceLinkDeps, Uplink } from './link.ts'
 import { nodeCodec } from './node-codec.ts'
+import { parseHead } from './parse.ts'
 import { createPump } from './pump.ts'
-import { type DeviceInput, type DeviceOutput, newDeviceState, stepDevice, wakeDeviceAtMs } from './session.ts'
+import { bulkRefusal, type DeviceInput, type DeviceOutput, newDeviceState, stepDevice, usageOf, wakeDeviceAtMs } from './session.ts'
 import { createPorts } from './stream-port.ts'
+import { createWriter, type Writer } from './writer.ts'
 
 interface Live {
   readonly conn: number
   readonly abort: AbortController
   connection: Connection | undefined
+  writer: Writer | undefined
 }
+
+const DEFAULT_UPLINK: Uplink = { uplink: 'default', profile: 'lan' }
+const RUN_CHARS = 12
 
 type Table = { readonly [D in DeviceOutput['do']]: (output: Extract<DeviceOutput, { readonly do: D }>) => void }
 
@@ -36,15 +40,16 @@ export const openDeviceLink = (deps: DeviceLinkDeps): DeviceLink => {
   const { clock, log } = deps
   const session = newDeviceState({
     device: deps.device,
-    bootID: deps.bootID,
-    run: uuid(deps.random),
+    run: runName(deps.random),
     random: deps.random.fork('link'),
     codec: nodeCodec(deps.sha256),
     verify: deps.verify,
-    profile: PROFILES[deps.profile ?? 'lan'],
+    uplink: deps.uplink ?? DEFAULT_UPLINK,
+    contactMs: deps.contactIntervalMs,
+    hasDisk: deps.outbox !== undefined,
   })
   const work = createWork()
-  const state: { live: Live | undefined } = { live: undefined }
+  const state: { live: Live | undefined; keeping: Promise<void> } = { live: undefined, keeping: Promise.resolve() }
   const put = (input: DeviceInput): void => pump.put(input)
   const fault = (error: unknown): void => log.error('link callback failed', { error: messageOf(error) })
   const ports = createPorts(
@@ -57,7 +62,7 @@ export const openDeviceLink = (deps: DeviceLinkDeps): DeviceLink => {
   )
   const carryOut: Table = {
     dial({ conn }) {
-      const live: Live = { conn, abort: new AbortController(), connection: undefined }
+      const live: Live = { conn, abort: new AbortController(), connection: undefined, writer: undefined }
       state.live = live
       work.start(dial(deps, live, put))
     },
@@ -66,9 +71,19 @@ export const openDeviceLink = (deps: DeviceLinkDeps): DeviceLink => {
       if (live?.conn !== conn) return
       state.live = undefined
       live.abort.abort()
+      live.writer?.end()
       live.connection?.close(reason)
     },
-    send: ({ text }) => state.live?.connection?.send(text),
+    send: ({ text, priority }) => state.live?.writer?.send(text, priority),
+    keep({ batch }) {
+      state.keeping = state.keeping
+        .then(() => deps.outbox?.write(batch))
+        .then(
+          () => put({ in: 'kept' }),
+          (error: unknown) => put({ in: 'keepFailed', message: messageOf(error) }),
+        )
+      work.start(state.keeping)
+    },
     save({ head, document }) {
       work.start(
         deps.memory.save(head, document).then(
@@ -96,7 +111,13 @@ export const openDeviceLink = (deps: DeviceLinkDeps): DeviceLink => {
     wake: { in: 'wake' },
     carryOut: output => (carryOut[output.do] as (output: DeviceOutput) => void)(output),
   })
-  put({ in: 'start', held: deps.memory.load() })
+  const kept = deps.outbox?.load()
+  put({ in: 'start', held: deps.memory.load(), ...(kept ? { kept } : {}) })
+  deps.dialer.onHead = text => {
+    const head = parseHead(text)
+    if (head) put({ in: 'retainedHead', head })
+    else log.error('retained head', { device: deps.device, error: 'it is no head' })
+  }
   return {
     get connected() {
       return session.phase.is === 'open'
@@ -112,6 +133,16 @@ export const openDeviceLink = (deps: DeviceLinkDeps): DeviceLink => {
     },
     setStatus: (key, value) => put({ in: 'status', key, value }),
     addEvent: event => put({ in: 'event', event }),
+    addTelemetry: item => put({ in: 'telemetry', item }),
+    setUplink: uplink => put({ in: 'uplink', uplink }),
+    setProfile: profile => put({ in: 'uplink', uplink: { ...session.budget.uplink, profile } }),
+    get uplink() {
+      return session.budget.uplink
+    },
+    usage: () => usageOf(session),
+    bulkRefusal: () => bulkRefusal(session.budget, clock.mono()),
+    countBulk: (sentBytes, receivedBytes) => put({ in: 'spent', sentBytes, receivedBytes }),
+    setContactInterval: ms => put({ in: 'contactInterval', ms }),
     sync: () => put({ in: 'sync' }),
     resume: () => put({ in: 'resume' }),
     async close() {
@@ -122,8 +153,15 @@ export const openDeviceLink = (deps: DeviceLinkDeps): DeviceLink => {
   }
 }
 
+/** Names one life of the process among all of the device's: short, as it goes out with every hello. */
+const runName = (random: DeviceLinkDeps['random']): string => Array.from({ length: RUN_CHARS }, () => random.int(36).toString(36)).join('')
+
 /** One attempt: settles when the connection is open and wired, or has failed. A connection that comes after the machine gave up is closed. */
-const dial = async (deps: Pick<DeviceLinkDeps, 'dialer' | 'onRefused'>, live: Live, put: (input: DeviceInput) => void): Promise<void> => {
+const dial = async (
+  deps: Pick<DeviceLinkDeps, 'dialer' | 'clock' | 'onRefused'>,
+  live: Live,
+  put: (input: DeviceInput) => void,
+): Promise<void> => {
   const { conn, abort } = live
   try {
     const connection = await deps.dialer.dial(abort.signal)
@@ -132,8 +170,12 @@ const dial = async (deps: Pick<DeviceLinkDeps, 'dialer' | 'onRefused'>, live: Li
       return
     }
     live.connection = connection
+    live.writer = createWriter(connection, deps.clock)
     connection.onFrame = text => put({ in: 'frame', conn, text })
-    connection.onClose = reason => put({ in: 'closed', conn, reason })
+    connection.onClose = reason => {
+      live.writer?.end()
+      put({ in: 'closed', conn, reason })
+    }
     put({ in: 'opened', conn })
   } catch (error) {
     if (isReason(error, 'Forbidden')) deps.onRefused?.()

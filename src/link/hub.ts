@@ -3,18 +3,21 @@
 
 import { type Cancel, timestamp } from '../base/clock.ts'
 import { ApiError, messageOf } from '../base/errors.ts'
-import { type Admission, createAdmission } from './admission.ts'
+import { createAdmission } from './admission.ts'
+import { type Bucket, newBucket, takeToken } from './bucket.ts'
 import { createDesk } from './desk.ts'
+import { createLedger } from './ledger.ts'
 import {
   ACCEPT_BURST,
   ACCEPT_RATE_PER_SECOND,
   DEVICE_ACCEPT_BURST,
   DEVICE_ACCEPT_EVERY_MS,
-  PROFILES,
   RENDER_BATCH_MAX,
   RENDER_DELAY_MS,
   STREAMS_MAX,
   WAITING_HELLO_MAX,
+  WHOLE_STATUS_BURST,
+  WHOLE_STATUS_PER_SECOND,
 } from './limits.ts'
 import type { Connection, Hub, HubDeps, LinkStream } from './link.ts'
 import { timeText } from './messages.ts'
@@ -32,10 +35,12 @@ import {
 } from './session.ts'
 import { createPorts, type Ports } from './stream-port.ts'
 import { createTurns } from './turns.ts'
+import { createWriter, type Writer } from './writer.ts'
 
 interface Live {
   readonly device: string
   readonly connection: Connection
+  readonly writer: Writer
   readonly record: ServerRecord
   readonly pump: Pump<ServerInput>
   readonly ports: Ports
@@ -74,8 +79,11 @@ const createState = (deps: HubDeps) => {
       render: device => rendered(deps, device),
     }),
     admission: createAdmission(deps.acceptRate ?? ACCEPT_RATE_PER_SECOND, ACCEPT_BURST),
+    /** Turns to send a whole status. */
+    wholes: createAdmission(WHOLE_STATUS_PER_SECOND, WHOLE_STATUS_BURST),
     /** By device. */
-    admissions: new Map<string, Admission>(),
+    admissions: new Map<string, Bucket>(),
+    ledger: createLedger(),
     turns: createTurns(),
     records: new Map<string, ServerRecord>(),
     /** Greeted, one a device. */
@@ -98,15 +106,16 @@ const unwait = (state: State, live: Live): void => {
 }
 
 /** The connection is gone. Only the end of the device's present session is the end of contact. */
-const finish = (deps: HubDeps, state: State, live: Live, reason: string): void => {
+const finish = (deps: HubDeps, state: State, live: Live, reason: string, planned = false): void => {
   if (live.over) return
   live.over = true
+  live.writer.end()
   live.pump.close()
   unwait(state, live)
   if (state.lives.get(live.device) !== live) return
   state.lives.delete(live.device)
   deps.log.info('device disconnected', { device: live.device, reason })
-  deps.onContact(live.device, false)
+  deps.onContact(live.device, false, ...(planned ? (['planned'] as const) : []))
 }
 
 const greeted = (deps: HubDeps, state: State, live: Live): void => {
@@ -125,6 +134,7 @@ const report = (deps: HubDeps, state: State, live: Live, what: string, work: () 
   state.turns.take(live.device, work).then(
     () => done(true),
     (error: unknown) => {
+      state.ledger.counts.rejected++
       deps.log.error(`${what} rejected`, { device: live.device, error: messageOf(error) })
       done(false)
     },
@@ -132,13 +142,19 @@ const report = (deps: HubDeps, state: State, live: Live, what: string, work: () 
 }
 
 const tableOf = (deps: HubDeps, state: State): Table => ({
-  send: (live, { text }) => live.connection.send(text),
-  close(live, { reason }) {
+  send: (live, { text, priority }) => live.writer.send(text, priority),
+  close(live, { reason, planned }) {
+    live.writer.end()
     live.connection.close(reason)
-    finish(deps, state, live, reason)
+    finish(deps, state, live, reason, planned)
   },
   greeted: live => greeted(deps, state, live),
-  status: (live, { items, whole }) =>
+  offered: (live, { head }) => live.connection.retain?.(JSON.stringify(head)),
+  limited(_, { what }) {
+    state.ledger.counts[what === 'flood' ? 'floods' : 'held']++
+  },
+  status(live, { items, whole }) {
+    state.ledger.status(live.device, items)
     report(
       deps,
       state,
@@ -146,8 +162,10 @@ const tableOf = (deps: HubDeps, state: State): Table => ({
       'status',
       () => deps.onStatus(live.device, items, whole),
       ok => live.pump.put({ in: 'statusDone', ok }),
-    ),
-  events: (live, { items, dropped }) =>
+    )
+  },
+  events(live, { items, dropped }) {
+    state.ledger.counts.dropped.events += dropped
     report(
       deps,
       state,
@@ -155,7 +173,20 @@ const tableOf = (deps: HubDeps, state: State): Table => ({
       'events',
       () => deps.onEvents(live.device, items, dropped),
       ok => live.pump.put({ in: 'eventsDone', ok }),
-    ),
+    )
+  },
+  telemetry(live, { items, dropped }) {
+    state.ledger.counts.dropped.telemetry += dropped
+    state.ledger.telemetry(live.device, items)
+    report(
+      deps,
+      state,
+      live,
+      'telemetry',
+      async () => deps.onTelemetry?.(live.device, items, dropped),
+      ok => live.pump.put({ in: 'telemetryDone', ok }),
+    )
+  },
   applied: (live, { generation }) => deps.log.debug('document applied', { device: live.device, generation }),
   refused(live, { why, message }) {
     deps.log.error('head refused', { device: live.device, why, error: message })
@@ -175,7 +206,6 @@ const announcer =
       time,
       timeSig: deps.sign(timeText(device, run, time)),
       herdWindowMs: state.admission.herdWindowMs(state.lives.size),
-      keepaliveMs: PROFILES[deps.profile?.(device) ?? 'lan'].keepaliveMs,
     }
   }
 
@@ -190,7 +220,8 @@ const recordOf = (state: State, device: string): ServerRecord => {
 const begin = (deps: HubDeps, state: State, table: Table, device: string, connection: Connection): Live => {
   const record = recordOf(state, device)
   const announce = announcer(deps, state, device)
-  const session = newServerState({ id: ++state.sessions, record, desk: state.desk, codec: state.codec, announce }, deps.clock.mono())
+  const { desk, codec, wholes } = state
+  const session = newServerState({ id: ++state.sessions, record, desk, codec, announce, wholeStatus: wholes.ask }, deps.clock.mono())
   const pump = createPump<ServerInput, ServerOutput>({
     clock: deps.clock,
     step: (input, nowMs) => stepServer(session, input, nowMs),
@@ -206,7 +237,8 @@ const begin = (deps: HubDeps, state: State, table: Table, device: string, connec
     },
     error => deps.log.error('stream callback failed', { device, error: messageOf(error) }),
   )
-  const live: Live = { device, connection, record, pump, ports, opening: [], over: false }
+  const writer = createWriter(connection, deps.clock)
+  const live: Live = { device, connection, writer, record, pump, ports, opening: [], over: false }
   connection.onFrame = text => pump.put({ in: 'frame', text })
   connection.onClose = reason => {
     pump.put({ in: 'closed', reason })
@@ -217,19 +249,21 @@ const begin = (deps: HubDeps, state: State, table: Table, device: string, connec
   return live
 }
 
+const SECOND_MS = 1000
+
 /** The device's own bucket. Only devices that proved to be nodes come here, so there are no more of them than nodes. */
-const admissionOf = (state: State, device: string): Admission => {
-  const known = state.admissions.get(device)
-  if (known) return known
-  const admission = createAdmission(1000 / DEVICE_ACCEPT_EVERY_MS, DEVICE_ACCEPT_BURST)
-  state.admissions.set(device, admission)
-  return admission
+const askOwn = (state: State, device: string, nowMs: number): number => {
+  const bucket = state.admissions.get(device) ?? newBucket(DEVICE_ACCEPT_BURST)
+  state.admissions.set(device, bucket)
+  const waitMs = takeToken(bucket, SECOND_MS / DEVICE_ACCEPT_EVERY_MS, DEVICE_ACCEPT_BURST, nowMs)
+  return waitMs === 0 ? 0 : Math.max(SECOND_MS, waitMs)
 }
 
 const accept = (deps: HubDeps, state: State, table: Table, device: string, connection: Connection): void => {
   const nowMs = deps.clock.mono()
-  const retryAfterMs = state.closed ? 0 : admissionOf(state, device).ask(nowMs) || state.admission.ask(nowMs)
+  const retryAfterMs = state.closed ? 0 : askOwn(state, device, nowMs) || state.admission.ask(nowMs)
   if (state.closed || retryAfterMs > 0) {
+    state.ledger.counts.busy++
     if (retryAfterMs > 0) connection.send(JSON.stringify({ t: 'busy', retryAfterMs }))
     connection.close(state.closed ? 'the server stops' : 'the server is busy')
     return
@@ -251,9 +285,19 @@ const schedule = (deps: HubDeps, state: State, delayMs: number): void => {
   })
 }
 
-const openStream = async (state: State, device: string, request: Parameters<Hub['openStream']>[1]): Promise<LinkStream> => {
+const openStream = async (
+  state: State,
+  device: string,
+  request: Parameters<Hub['openStream']>[1],
+  allowed: boolean,
+): Promise<LinkStream> => {
   const live = state.lives.get(device)
   if (!live) throw unavailable(device)
+  const { terms } = live.record
+  if (!terms.bulk && !allowed)
+    throw new ApiError('Forbidden', `open stream to device ${device}: its link is ${terms.profile} and carries no bulk unless allowed`, {
+      hint: 'allow it for this request (allowMetered), or on the device for its uplink: helio device link --allow-bulk',
+    })
   return await new Promise<LinkStream>((resolve, reject) => {
     // The port is opened in the same turn as the answer, before any frame of the stream can come.
     live.opening.push(id => {
@@ -264,7 +308,7 @@ const openStream = async (state: State, device: string, request: Parameters<Hub[
           new ApiError('TooManyRequests', `open stream to device ${device}: ${STREAMS_MAX} are open`, { hint: 'end one of them first' }),
         )
     })
-    live.pump.put({ in: 'openStream', request })
+    live.pump.put({ in: 'openStream', request, allowed })
   })
 }
 
@@ -284,13 +328,23 @@ export const createHub = (deps: HubDeps): Hub => {
     contact(device) {
       const record = state.records.get(device)
       if (!record || record.session === 0) return undefined
-      return { connected: state.lives.has(device), silentMs: Math.max(0, deps.clock.mono() - record.heardMs) }
+      const { profile, contactMs } = record.terms
+      const silentMs = Math.max(0, deps.clock.mono() - record.heardMs)
+      return { connected: state.lives.has(device), silentMs, profile, ...(contactMs === undefined ? {} : { contactIntervalMs: contactMs }) }
     },
     applied(device) {
       const held = state.records.get(device)?.held
       return held ? { epoch: held.epoch, generation: held.generation } : undefined
     },
-    openStream: (device, request) => openStream(state, device, request),
+    openStream: (device, request, allowed = false) => openStream(state, device, request, allowed),
+    usage(device) {
+      const record = state.records.get(device)
+      return record && record.session !== 0 ? state.ledger.usage(record) : undefined
+    },
+    telemetry: state.ledger.lastTelemetry,
+    get totals() {
+      return state.ledger.totals(state.lives.size, state.records.values())
+    },
     async resume(device) {
       const live = state.lives.get(device)
       if (!live) throw unavailable(device)
@@ -298,6 +352,7 @@ export const createHub = (deps: HubDeps): Hub => {
     },
     forget(device) {
       for (const live of everyone()) if (live.device === device) live.pump.put({ in: 'stop', reason: 'the device was removed' })
+      state.ledger.forget(device, state.records.get(device))
       state.records.delete(device)
       state.admissions.delete(device)
       state.desk.forget(device)

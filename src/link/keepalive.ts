@@ -1,14 +1,20 @@
-// How long a connection may be silent before it is asked whether it still lives. The interval doubles while pings are answered and halves
-// when a connection turns out half-open: middle boxes forget idle connections after a time only trial can tell. PURE.
+// How long a connection may be silent before it is asked whether it still lives. The interval doubles while pings are answered. One that is
+// not is blamed on the interval (middle boxes forget idle connections after a time only trial can tell) only where that length has never
+// been answered on this path, or fails twice in a row: a link that broke says nothing about lengths. PURE.
 
 import { KEEPALIVE_GOOD_MAX, KEEPALIVE_GOOD_MIN, KEEPALIVE_MS_MAX, KEEPALIVE_MS_MIN, PONG_TIMEOUT_MS } from './limits.ts'
 
 /** Owned by one session; survives its connections, so what was learnt of the path is kept. */
 export interface Keepalive {
   intervalMs: number
-  announcedMs: number
+  /** The longest to grow to. */
+  capMs: number
+  /** The longest silence after which a ping was answered. */
+  safeMs: number
   good: number
   goodNeeded: number
+  /** Half-open connections since the last answered ping. */
+  bad: number
   heardMs: number
   pingSentMs: number | undefined
   n: number
@@ -18,17 +24,34 @@ const within = (ms: number): number => Math.min(KEEPALIVE_MS_MAX, Math.max(KEEPA
 
 export const newKeepalive = (startMs: number): Keepalive => ({
   intervalMs: within(startMs),
-  announcedMs: within(startMs),
+  capMs: within(startMs),
+  safeMs: 0,
   good: 0,
   goodNeeded: KEEPALIVE_GOOD_MIN,
+  bad: 0,
   heardMs: 0,
   pingSentMs: undefined,
   n: 0,
 })
 
-export const keepaliveOpened = (k: Keepalive, announcedMs: number, nowMs: number): void => {
-  k.announcedMs = within(announcedMs)
-  k.intervalMs = Math.min(k.intervalMs, k.announcedMs)
+/** What is wanted of the path now; a longer interval is grown to, a shorter one holds at once. */
+export const capKeepalive = (k: Keepalive, capMs: number): void => {
+  k.capMs = within(capMs)
+  k.intervalMs = Math.min(k.intervalMs, k.capMs)
+}
+
+/** Another way out, of which nothing is known. */
+export const restartKeepalive = (k: Keepalive, startMs: number, capMs: number): void => {
+  k.intervalMs = within(startMs)
+  k.safeMs = 0
+  k.good = 0
+  k.goodNeeded = KEEPALIVE_GOOD_MIN
+  k.bad = 0
+  capKeepalive(k, capMs)
+}
+
+export const keepaliveOpened = (k: Keepalive, capMs: number, nowMs: number): void => {
+  capKeepalive(k, capMs)
   k.heardMs = nowMs
   k.pingSentMs = undefined
 }
@@ -40,9 +63,12 @@ export const keepaliveHeard = (k: Keepalive, nowMs: number): void => {
 
 /** The ping that was sent came back after a silence of the full interval: the path can take that much. */
 export const keepalivePong = (k: Keepalive, n: number): void => {
-  if (n !== k.n || ++k.good < k.goodNeeded) return
+  if (n !== k.n) return
+  k.bad = 0
+  k.safeMs = Math.max(k.safeMs, k.intervalMs)
+  if (++k.good < k.goodNeeded) return
   k.good = 0
-  k.intervalMs = Math.min(k.announcedMs, k.intervalMs * 2)
+  k.intervalMs = Math.min(k.capMs, k.intervalMs * 2)
 }
 
 export type KeepaliveDue = 'ping' | 'halfOpen' | undefined
@@ -59,7 +85,11 @@ export const keepaliveDue = (k: Keepalive, nowMs: number): KeepaliveDue => {
     return 'ping'
   }
   k.good = 0
-  k.goodNeeded = Math.min(KEEPALIVE_GOOD_MAX, k.goodNeeded * 4)
-  k.intervalMs = within(k.intervalMs / 2)
+  if (k.intervalMs > k.safeMs || ++k.bad >= 2) {
+    k.bad = 0
+    k.safeMs = Math.min(k.safeMs, k.intervalMs / 2)
+    k.goodNeeded = Math.min(KEEPALIVE_GOOD_MAX, k.goodNeeded * 4)
+    k.intervalMs = within(k.intervalMs / 2)
+  }
   return 'halfOpen'
 }

@@ -28,8 +28,8 @@ export const SHELF_BYTES_MAX = 32 * 1024 * 1024
 
 /** Longest value of one status key; a longer one is not taken and the last stays. */
 export const STATUS_ITEM_BYTES_MAX = 64 * 1024
-/** A status frame is closed before it grows beyond these; the rest follows after the acknowledgement. */
-export const STATUS_FRAME_BYTES = 64 * 1024
+/** A status frame is closed before it grows beyond these (one value may be larger); the rest follows after the acknowledgement. */
+export const STATUS_FRAME_BYTES = 16 * 1024
 export const STATUS_FRAME_ITEMS_MAX = 256
 /** Keys a device reports; a further key is not taken. */
 export const STATUS_KEYS_MAX = 2048
@@ -38,14 +38,40 @@ export const REPORT_RETRY_MS = 10_000
 /** Reports of one device waiting for the callback; beyond it (a device that reconnects while its reports hang) one is rejected unread. */
 export const REPORTS_WAITING_MAX = 4
 
-/** Events kept for a server that is away; the oldest is dropped and counted. */
-export const EVENTS_KEPT_MAX = 1000
-export const EVENTS_KEPT_BYTES_MAX = 512 * 1024
-/** Events older than this (monotonic) are dropped and counted: nobody acts on them any more. */
-export const EVENT_TTL_MS = 24 * 3_600_000
+/** Bounds of one outbox: over one of them, or older (monotonic, while the agent runs), the oldest items are dropped and counted. */
+export interface OutboxBounds {
+  readonly itemsMax: number
+  readonly bytesMax: number
+  readonly ttlMs: number
+  /** A frame is closed before it grows beyond these. */
+  readonly frameItemsMax: number
+  readonly frameBytes: number
+}
 export const EVENT_NOTE_CHARS_MAX = 1024
-export const EVENTS_FRAME_ITEMS_MAX = 64
-export const EVENTS_FRAME_BYTES = 32 * 1024
+export const EVENTS: OutboxBounds = {
+  itemsMax: 1000,
+  bytesMax: 512 * 1024,
+  ttlMs: 24 * 3_600_000,
+  frameItemsMax: 64,
+  frameBytes: 8 * 1024,
+}
+/** Longest JSON of one telemetry item; a longer one is not taken. */
+export const TELEMETRY_ITEM_BYTES_MAX = 1024
+export const TELEMETRY: OutboxBounds = {
+  itemsMax: 4000,
+  bytesMax: 512 * 1024,
+  ttlMs: 6 * 3_600_000,
+  frameItemsMax: 128,
+  frameBytes: 8 * 1024,
+}
+/** Items not on disk are written after so long without being taken by the server (longer while it is there), or at once over the bytes. */
+export const OUTBOX_WRITE_MS = 30_000
+export const OUTBOX_WRITE_CONNECTED_MS = 180_000
+export const OUTBOX_WRITE_BYTES = 32 * 1024
+/** Items on disk that the server took are removed from there within this; until then a power cut only sends them again. */
+export const OUTBOX_FORGET_MS = 15 * 60_000
+/** A failed write (a full disk) is repeated after this. */
+export const OUTBOX_RETRY_MS = 5 * 60_000
 
 /** Streams open at once on one connection; a further one is refused (429). */
 export const STREAMS_MAX = 16
@@ -80,11 +106,11 @@ export const SAVE_RETRY: BackoffPolicy = { baseMs: 1000, capMs: 5 * 60_000 }
 /** An unanswered ping means a half-open connection. */
 export const PONG_TIMEOUT_MS = 15_000
 /** Keepalive intervals outside are pulled to the nearer end. */
-export const KEEPALIVE_MS_MIN = 5000
+export const KEEPALIVE_MS_MIN = 10_000
 export const KEEPALIVE_MS_MAX = 30 * 60_000
-/** Answered pings before the interval doubles; a half-open connection makes it four times as many, up to the second bound. */
+/** Answered pings before the interval doubles; an interval that failed makes it four times as many, up to the second bound. */
 export const KEEPALIVE_GOOD_MIN = 3
-export const KEEPALIVE_GOOD_MAX = 768
+export const KEEPALIVE_GOOD_MAX = 192
 
 /** Connections of one device that have not said hello yet; the oldest is closed. */
 export const WAITING_HELLO_MAX = 2
@@ -150,7 +176,65 @@ export const BROKER_OPENINGS_AGAIN_MAX = 3
 /** The server's way back to a broker it lost; it is one client, so it may be quick. */
 export const BROKER_RETRY: BackoffPolicy = { baseMs: 500, capMs: 30_000 }
 
-export type ProfileName = 'lan' | 'normal' | 'metered'
+/** Frames a device may send at once and a second, streams not counted (their credit bounds them); beyond it the connection is closed ('busy'). */
+export const FRAMES_BURST = 1000
+export const FRAMES_PER_SECOND = 50
+/** Told to a device that was closed for flooding. */
+export const FLOOD_PAUSE_MS = 60_000
+/** Reports (status, events, telemetry) a device is given at once and a second; the next one waits, and the device with it: one is in flight. */
+export const REPORTS_BURST = 60
+export const REPORTS_PER_SECOND = 2
+/** Devices asked for their whole status a second and at once (a new server knows no digest); the others are told to wait for their turn. */
+export const WHOLE_STATUS_PER_SECOND = 50
+export const WHOLE_STATUS_BURST = 200
+/** Last telemetry values kept of a device, and the characters of one kept as text; a further name is not kept. */
+export const TELEMETRY_NAMES_MAX = 64
+
+/** Bytes left to the transport ahead of what it has taken; above it frames wait in the order of their priority. */
+export const SEND_AHEAD_BYTES = 4 * 1024
+/** A transport that does not tell when its queue is empty is looked at this often, while frames wait. */
+export const SEND_LOOK_MS = 10
+
+/** A device that calls only so often. Outside the bounds: the nearer one. */
+export const CONTACT_INTERVAL_MS_MIN = 60_000
+export const CONTACT_INTERVAL_MS_MAX = 7 * 24 * 3_600_000
+/** A call ends when nothing was said or is to be said for this long, and at the latest after the second. */
+export const CONTACT_QUIET_MS = 10_000
+export const CONTACT_LONG_MS = 15 * 60_000
+
+/** A device's own word on its link above this is not kept. */
+export const USAGE_CHARS_MAX = 2048
+/** Uplinks whose bytes of the day are kept; of one more the longest unused is forgotten. */
+export const UPLINKS_MAX = 8
+export const UPLINK_CHARS_MAX = 64
+/** The budget's day, counted while the agent runs. */
+export const DAY_MS = 24 * 3_600_000
+/** Counters go to disk after so many bytes, or so much time with a byte spent; a power cut forgets no more than that. */
+export const USAGE_WRITE_BYTES = 64 * 1024
+export const USAGE_WRITE_MS = 4 * 3_600_000
+/** The device reports its usage (status key `link`) this often, and when its uplink changes. */
+export const USAGE_REPORT_MS = 6 * 3_600_000
+
+/**
+ * What a frame costs besides its own bytes (reference: TCP/IPv4 with timestamps 52 bytes a packet of 1,448; TLS 1.3 22 a record; WebSocket
+ * or MQTT framing about 8; an acknowledgement of TCP for every other packet).
+ */
+export const PACKET_BYTES = 52
+export const PACKET_PAYLOAD_BYTES = 1448
+export const FRAMING_BYTES = 22 + 8
+export const ACK_BYTES = PACKET_BYTES / 2
+/** Opening a connection: TCP, a TLS handshake (4,104 bytes full, 1,973 resumed), the upgrade. One that fails: three SYNs. */
+export const OPEN_SENT_BYTES = 2200
+export const OPEN_RECEIVED_BYTES = 2600
+export const FAILED_SENT_BYTES = 180
+
+/** In this order they are sent and, at the bound of a budget, kept back. */
+export const PRIORITIES = ['control', 'status', 'events', 'telemetry', 'bulk'] as const
+export type Priority = (typeof PRIORITIES)[number]
+export type ByPriority<T> = { readonly [P in Priority]: T }
+
+export const PROFILE_NAMES = ['lan', 'normal', 'metered'] as const
+export type ProfileName = (typeof PROFILE_NAMES)[number]
 
 /** What a link may cost. Idle is a ping and a pong, about 240 bytes with TCP and TLS, every keepalive. */
 export interface Profile {
@@ -161,10 +245,61 @@ export interface Profile {
   /** Reports are gathered this long before they are sent. */
   readonly statusDelayMs: number
   readonly eventsDelayMs: number
+  readonly telemetryDelayMs: number
+  /** Changes of the document are gathered this long before its head is offered. */
+  readonly headDelayMs: number
+  /** Raw bytes of one frame of a stream: on a thin pipe a status behind it waits the shorter. */
+  readonly streamChunkBytes: number
+  /**
+   * Bytes a day, both directions, with what they cost on the wire; null: no bound. At the bound a class waits for the next day, and its
+   * outbox drops by age and size. Control (heads and documents too) is measured and never waits.
+   */
+  readonly budgetBytes: ByPriority<number | null>
+  /** Bulk may go without being allowed by the uplink or the request. */
+  readonly allowBulk: boolean
 }
 
+const KB = 1024
+const MB = 1024 * 1024
+const HOUR_MS = 3_600_000
+
 export const PROFILES: Readonly<Record<ProfileName, Profile>> = {
-  lan: { keepaliveStartMs: 20_000, keepaliveMs: 20_000, reconnectCapMs: 15 * 60_000, statusDelayMs: 50, eventsDelayMs: 1000 },
-  normal: { keepaliveStartMs: 120_000, keepaliveMs: 300_000, reconnectCapMs: 15 * 60_000, statusDelayMs: 1000, eventsDelayMs: 10_000 },
-  metered: { keepaliveStartMs: 300_000, keepaliveMs: 1_200_000, reconnectCapMs: 60 * 60_000, statusDelayMs: 10_000, eventsDelayMs: 60_000 },
+  lan: {
+    keepaliveStartMs: 20_000,
+    keepaliveMs: 20_000,
+    reconnectCapMs: HOUR_MS / 4,
+    statusDelayMs: 50,
+    eventsDelayMs: 1000,
+    telemetryDelayMs: 5000,
+    headDelayMs: 0,
+    streamChunkBytes: 16 * KB,
+    budgetBytes: { control: null, status: null, events: null, telemetry: null, bulk: null },
+    allowBulk: true,
+  },
+  // Idle: 288 pings a day, 70 KB; 2.2 MB a month.
+  normal: {
+    keepaliveStartMs: 120_000,
+    keepaliveMs: 300_000,
+    reconnectCapMs: HOUR_MS / 4,
+    statusDelayMs: 1000,
+    eventsDelayMs: 10_000,
+    telemetryDelayMs: 60_000,
+    headDelayMs: 500,
+    streamChunkBytes: 4 * KB,
+    budgetBytes: { control: null, status: 2 * MB, events: MB / 2, telemetry: MB / 2, bulk: 100 * MB },
+    allowBulk: true,
+  },
+  // Idle: 72 pings a day, 18 KB; 0.55 MB a month. The bounds leave room for some twenty updates a day with all their reports.
+  metered: {
+    keepaliveStartMs: 300_000,
+    keepaliveMs: 1_200_000,
+    reconnectCapMs: HOUR_MS,
+    statusDelayMs: 10_000,
+    eventsDelayMs: 60_000,
+    telemetryDelayMs: 15 * 60_000,
+    headDelayMs: 5000,
+    streamChunkBytes: 4 * KB,
+    budgetBytes: { control: null, status: 128 * KB, events: 32 * KB, telemetry: 16 * KB, bulk: 10 * MB },
+    allowBulk: false,
+  },
 }

@@ -4,10 +4,12 @@
 import type { Clock } from '../base/clock.ts'
 import type { Log } from '../base/log.ts'
 import type { Random } from '../base/random.ts'
-import type { ProfileName } from './limits.ts'
-import type { DeviceEvent, Document, Head, HeldHead, StatusItem, StreamRequest } from './messages.ts'
+import type { Uplink } from './budget.ts'
+import type { ByPriority, ProfileName } from './limits.ts'
+import type { DeviceEvent, Document, Head, HeldHead, StatusItem, StreamRequest, TelemetryItem } from './messages.ts'
 
-export type { Profile, ProfileName } from './limits.ts'
+export type { Uplink } from './budget.ts'
+export type { ByPriority, Priority, Profile, ProfileName } from './limits.ts'
 export type * from './messages.ts'
 
 /** One open connection, whatever carries it. Frames are text, whole, in order, at most FRAME_BYTES_MAX each. */
@@ -60,6 +62,8 @@ export interface OutboxItem {
   readonly outbox: OutboxName
   /** Rises within its outbox, over restarts too. */
   readonly cursor: number
+  /** The life of the process that added it: with the cursor, its name for the server. */
+  readonly log: string
   /** JSON, bounded by the link. */
   readonly text: string
 }
@@ -68,7 +72,7 @@ export interface OutboxItem {
 export interface OutboxBatch {
   readonly append: readonly OutboxItem[]
   readonly forget: { readonly [O in OutboxName]?: number }
-  /** Small JSON of the link's own (cursors, drops, bytes of the day); replaces the last. */
+  /** Small JSON of the link's own (drops, bytes of the day); replaces the last. */
   readonly state: unknown
 }
 
@@ -81,6 +85,25 @@ export interface OutboxMemory {
   load(): { readonly items: readonly OutboxItem[]; readonly state: unknown }
   /** Durable when it settles. */
   write(batch: OutboxBatch): Promise<void>
+}
+
+/** Bytes on the wire of the present day and uplink, with an estimate of what TCP and TLS add (limits.ts), by priority. */
+export interface LinkUsage {
+  readonly uplink: string
+  readonly profile: ProfileName
+  /** Days the link has counted so far; a day is 24 hours of the agent running. */
+  readonly day: number
+  readonly dayEndsInMs: number
+  readonly perPriority: ByPriority<{
+    readonly sentBytes: number
+    readonly receivedBytes: number
+    /** Both ways; null: no bound. Control is measured against it and never waits. */
+    readonly budgetBytes: number | null
+    /** Keys or items that wait to be sent. */
+    readonly waiting: number
+    /** Items dropped for age or size, since the agent's start. */
+    readonly dropped: number
+  }>
 }
 
 export interface DeviceLinkDeps {
@@ -104,8 +127,10 @@ export interface DeviceLinkDeps {
   readonly onRefused?: () => void
   /** Signed server time, for the clock's floor. */
   readonly onServerTime?: (timestamp: string) => void
-  /** What the link may cost; `lan` when absent. */
-  readonly profile?: ProfileName
+  /** The way out in use and what it may cost, as it was set last; `{uplink: 'default', profile: 'lan'}` when absent. */
+  readonly uplink?: Uplink
+  /** See DeviceLink.setContactInterval. */
+  readonly contactIntervalMs?: number
 }
 
 export interface DeviceLink {
@@ -119,6 +144,23 @@ export interface DeviceLink {
   /** Last-value report, coalesced; null forgets the key. Equal values cost nothing. */
   setStatus(key: string, value: StatusItem['value']): void
   addEvent(event: Omit<DeviceEvent, 'cursor'>): void
+  /** Append-only, bounded in size, number and age; what the server never took is dropped and counted. */
+  addTelemetry(item: Omit<TelemetryItem, 'cursor'>): void
+  /** The way out in use now. The caller keeps what was set (the link counts bytes by its name, over restarts). */
+  setUplink(uplink: Uplink): void
+  /** Another profile for the uplink in use: delays, keepalive and budgets of now, here and on the server. */
+  setProfile(profile: ProfileName): void
+  readonly uplink: Uplink
+  usage(): LinkUsage
+  /** Why bulk (streams, image pulls) may not use this uplink now, in plain words; undefined: it may. */
+  bulkRefusal(): string | undefined
+  /** Counts bulk that went beside the link, such as a pulled image. */
+  countBulk(sentBytes: number, receivedBytes: number): void
+  /**
+   * The device calls every so often instead of staying: dial, sync, report, hang up when quiet. The server is told and calls it offline by
+   * design meanwhile. Undefined: always in contact. `sync` calls at once.
+   */
+  setContactInterval(ms: number | undefined): void
   /** Dial now, without waiting for the backoff. */
   sync(): void
   /** The operator's decision on the device: take the server's document though it looks older. Nothing without a conflict. */
@@ -145,12 +187,43 @@ export interface HubDeps {
   readonly onStatus: (device: string, items: readonly StatusItem[], whole: boolean) => Promise<void>
   /** `dropped`: how many the device had to drop since the last call. An event may come twice after a broken connection. */
   readonly onEvents: (device: string, events: readonly DeviceEvent[], dropped: number) => Promise<void>
-  readonly onContact: (device: string, connected: boolean) => void
+  /** As onEvents. The hub itself keeps the last values (Hub.telemetry). */
+  readonly onTelemetry?: (device: string, items: readonly TelemetryItem[], dropped: number) => Promise<void>
+  /** `planned`: the device hung up until its next call and is offline by design; see Hub.contact. */
+  readonly onContact: (device: string, connected: boolean, why?: 'planned') => void
   readonly onRefused: (device: string, why: string, message: string) => void
-  /** `lan` for all when absent. */
-  readonly profile?: (device: string) => ProfileName
   /** Admissions a second; ACCEPT_RATE_PER_SECOND when absent. */
   readonly acceptRate?: number
+}
+
+export interface DeviceContact {
+  readonly connected: boolean
+  readonly silentMs: number
+  readonly profile: ProfileName
+  /** The device calls only so often: within this it is offline by design. */
+  readonly contactIntervalMs?: number
+}
+
+/** Characters of frames, without what transports add. */
+export type FrameBytes = ByPriority<{ readonly sentBytes: number; readonly receivedBytes: number }>
+
+export interface DeviceUsage {
+  readonly profile: ProfileName
+  readonly frames: FrameBytes
+  /** The value of its status key `link`: `{uplink, profile, day, bytes: [sent, received][] by priority, dropped}`; at most hours old. */
+  readonly reported?: unknown
+}
+
+export interface HubTotals {
+  readonly connections: number
+  readonly frames: FrameBytes
+  /** Reports held up for their rate, connections closed for flooding, connections told to come later, reports rejected by a callback. */
+  readonly held: number
+  readonly floods: number
+  readonly busy: number
+  readonly rejected: number
+  /** Events and telemetry items that devices said they dropped. */
+  readonly dropped: { readonly [O in OutboxName]: number }
 }
 
 export interface Hub {
@@ -158,11 +231,20 @@ export interface Hub {
   accept(device: string, connection: Connection): void
   /** Something the document of this device is made of may have changed; rendered once per batch, sent only when its digest differs. */
   changed(device: string): void
-  contact(device: string): { readonly connected: boolean; readonly silentMs: number } | undefined
+  contact(device: string): DeviceContact | undefined
   /** What a device acknowledged last. */
   applied(device: string): { readonly epoch: string; readonly generation: number } | undefined
-  /** Rejects with ServiceUnavailable when the device is not connected. */
-  openStream(device: string, request: StreamRequest): Promise<LinkStream>
+  /**
+   * Rejects with ServiceUnavailable when the device is not connected, with Forbidden and a hint when its link carries no bulk. `allowed`: an
+   * operator lets this one go all the same.
+   */
+  openStream(device: string, request: StreamRequest, allowed?: boolean): Promise<LinkStream>
+  /** Bytes of frames since the server's start, and what the device said of its day; undefined for a device that never called. */
+  usage(device: string): DeviceUsage | undefined
+  /** Last telemetry values by name, at most TELEMETRY_NAMES_MAX. */
+  telemetry(device: string): ReadonlyMap<string, TelemetryItem>
+  /** For metrics; all but `connections` rise only. */
+  readonly totals: HubTotals
   /** The operator's decision after a restore: the device in conflict may take the present document. Rejects when it is not connected. */
   resume(device: string): Promise<void>
   /** The device is no more: closes its connection and forgets it. */

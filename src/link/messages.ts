@@ -3,6 +3,7 @@
 
 import type { ConfigMap, Secret } from '../kinds/config-map.ts'
 import type { Pod } from '../kinds/pod.ts'
+import type { Priority, ProfileName } from './limits.ts'
 
 /** Signed pointer to a document: about 150 bytes. `sig` is Ed25519, base64, over `headText`. */
 export interface Head {
@@ -116,20 +117,42 @@ export interface LogOptions {
   readonly limitBytes?: number
 }
 
+/** A measurement: a number, or a small JSON value, under a name such as `battery/volts`. Append-only; the newest of a name is the last value. */
+export interface TelemetryItem {
+  readonly cursor: number
+  readonly name: string
+  readonly value?: number
+  readonly json?: unknown
+  /** RFC 3339 by the device's clock. */
+  readonly time: string
+}
+
+/** How the device may be spoken to at present; said in hello, and again when it changes. */
+export interface LinkTerms {
+  readonly profile: ProfileName
+  /** True: streams need no leave of their own. */
+  readonly bulk: boolean
+  /** The device calls only so often, and is offline by design in between. */
+  readonly contactMs?: number
+}
+
 export type DeviceFrame =
   | {
       readonly t: 'hello'
       readonly v: 1
-      readonly bootID: string
-      /** Drawn when the device's process started; `seq`, status and event numbers count within it. */
+      /** Drawn when the device's process started; `seq` and status numbers count within it. */
       readonly run: string
       /** Number of this connection: of two in one run the higher is the live one. */
       readonly seq: number
       readonly head: Pick<Head, 'epoch' | 'generation' | 'sha256'> | null
-      /** Digest of all last values now, and of those the server has acknowledged. */
+      /** Digest of all last values now, and of those the server has acknowledged where that differs. */
       readonly statusDigest: string
-      readonly statusBase: string
+      readonly statusBase?: string
+      readonly terms: LinkTerms
     }
+  | { readonly t: 'terms'; readonly terms: LinkTerms }
+  /** The device hangs up and calls again by its contact interval. */
+  | { readonly t: 'bye' }
   /** Asks for `bytes` from `offset` of the patch from `base` ('' = from nothing) to the document. `tag` names the patch begun before ('' = none). */
   | {
       readonly t: 'fetch'
@@ -157,8 +180,9 @@ export type DeviceFrame =
       readonly digest: string
       readonly items: readonly StatusItem[]
     }
-  /** Oldest first; `dropped` counts since the run began. */
-  | { readonly t: 'events'; readonly items: readonly DeviceEvent[]; readonly dropped: number }
+  /** Oldest first; cursors and `dropped` count within `log`, which outlives restarts of the device where it has a disk. */
+  | { readonly t: 'events'; readonly log: string; readonly items: readonly DeviceEvent[]; readonly dropped: number }
+  | { readonly t: 'telemetry'; readonly log: string; readonly items: readonly TelemetryItem[]; readonly dropped: number }
   | { readonly t: 'ping'; readonly n: number }
   | StreamFrame
 
@@ -173,7 +197,8 @@ export type ServerFrame =
       readonly timeSig: string
       /** Null: the device has what it should have, or nothing is known for it yet. */
       readonly head: Head | null
-      readonly needStatus: 'none' | 'changes' | 'all'
+      /** 'later': send none until asked; many devices are to send all of it. */
+      readonly needStatus: 'none' | 'changes' | 'all' | 'later'
       /** The first dial after this session falls anywhere within. */
       readonly herdWindowMs: number
       /** The longest silence the server accepts. */
@@ -199,8 +224,10 @@ export type ServerFrame =
   | { readonly t: 'statusAck'; readonly seq: number }
   /** Everything up to `cursor` is safe; what was sent beyond it is to be sent again. */
   | { readonly t: 'eventsAck'; readonly cursor: number }
+  | { readonly t: 'telemetryAck'; readonly cursor: number }
   | { readonly t: 'pong'; readonly n: number }
-  | { readonly t: 'open'; readonly id: number; readonly request: StreamRequest; readonly credit: number }
+  /** `allowed`: an operator lets this stream go though the link is metered, or its bytes of the day are spent. */
+  | { readonly t: 'open'; readonly id: number; readonly request: StreamRequest; readonly credit: number; readonly allowed?: boolean }
   | StreamFrame
 
 /**
@@ -214,3 +241,31 @@ export type StreamFrame =
   | { readonly t: 'end'; readonly id: number; readonly error?: string }
 
 export type Frame = DeviceFrame | ServerFrame
+
+/** The class of each frame, both ways. Documents go behind heads and acknowledgements and count as control (see session-reports.ts). */
+export const PRIORITY_OF: { readonly [T in Frame['t']]: Priority } = {
+  hello: 'control',
+  terms: 'control',
+  bye: 'control',
+  fetch: 'control',
+  applied: 'control',
+  refused: 'control',
+  ping: 'control',
+  welcome: 'control',
+  busy: 'control',
+  head: 'control',
+  missing: 'control',
+  needStatus: 'control',
+  pong: 'control',
+  open: 'control',
+  status: 'status',
+  statusAck: 'status',
+  document: 'status',
+  events: 'events',
+  eventsAck: 'events',
+  telemetry: 'telemetry',
+  telemetryAck: 'telemetry',
+  data: 'bulk',
+  credit: 'bulk',
+  end: 'bulk',
+}

@@ -2,8 +2,8 @@
 // on both sides; the server numbers and opens, either side ends. PURE.
 
 import type { Codec } from './codec.ts'
-import { STREAM_CHUNK_BYTES, STREAM_CREDIT_BYTES, STREAM_QUEUE_BYTES_MAX, STREAMS_MAX } from './limits.ts'
-import type { StreamFrame, StreamRequest } from './messages.ts'
+import { type Priority, STREAM_CHUNK_BYTES, STREAM_CREDIT_BYTES, STREAM_QUEUE_BYTES_MAX, STREAMS_MAX } from './limits.ts'
+import { PRIORITY_OF, type StreamFrame, type StreamRequest } from './messages.ts'
 
 interface Stream {
   sendCredit: number
@@ -21,10 +21,12 @@ interface Stream {
 export interface Mux {
   readonly streams: Map<number, Stream>
   lastId: number
+  /** Raw bytes of one frame, at most STREAM_CHUNK_BYTES. */
+  chunkBytes: number
 }
 
 export type MuxOutput =
-  | { readonly do: 'send'; readonly text: string }
+  | { readonly do: 'send'; readonly text: string; readonly priority: Priority }
   | { readonly do: 'data'; readonly id: number; readonly channel: number; readonly data: Uint8Array }
   /** The stream is over; nothing of it follows. Not said to the side that ended it. */
   | { readonly do: 'ended'; readonly id: number; readonly error: string | undefined }
@@ -33,7 +35,7 @@ export type MuxOutput =
 
 export type MuxOut = (output: MuxOutput) => void
 
-export const newMux = (): Mux => ({ streams: new Map(), lastId: 0 })
+export const newMux = (): Mux => ({ streams: new Map(), lastId: 0, chunkBytes: STREAM_CHUNK_BYTES })
 
 const newStream = (credit: number): Stream => ({
   sendCredit: credit,
@@ -46,7 +48,7 @@ const newStream = (credit: number): Stream => ({
 })
 
 const send = (out: MuxOut, frame: StreamFrame | { readonly t: 'open'; readonly [field: string]: unknown }): void =>
-  out({ do: 'send', text: JSON.stringify(frame) })
+  out({ do: 'send', text: JSON.stringify(frame), priority: PRIORITY_OF[frame.t] })
 
 /** An empty piece is the end of its channel and costs one byte of credit, so that nothing is free. */
 const costOf = (data: Uint8Array): number => Math.max(1, data.length)
@@ -54,7 +56,7 @@ const costOf = (data: Uint8Array): number => Math.max(1, data.length)
 const flush = (mux: Mux, id: number, stream: Stream, codec: Codec, out: MuxOut): void => {
   while (stream.queue.length > 0 && stream.sendCredit > 0) {
     const { data, channel } = stream.queue[0]!
-    const piece = data.subarray(0, Math.min(stream.sendCredit, STREAM_CHUNK_BYTES))
+    const piece = data.subarray(0, Math.min(stream.sendCredit, mux.chunkBytes))
     if (piece.length === data.length) stream.queue.shift()
     else stream.queue[0] = { data: data.subarray(piece.length), channel }
     stream.queuedBytes -= piece.length
@@ -72,11 +74,11 @@ const flush = (mux: Mux, id: number, stream: Stream, codec: Codec, out: MuxOut):
 }
 
 /** Server: opens a stream and returns its number; undefined when STREAMS_MAX are open. */
-export const muxOpen = (mux: Mux, request: StreamRequest, out: MuxOut): number | undefined => {
+export const muxOpen = (mux: Mux, request: StreamRequest, allowed: boolean, out: MuxOut): number | undefined => {
   if (mux.streams.size >= STREAMS_MAX) return undefined
   const id = ++mux.lastId
   mux.streams.set(id, newStream(STREAM_CREDIT_BYTES))
-  send(out, { t: 'open', id, request, credit: STREAM_CREDIT_BYTES })
+  send(out, { t: 'open', id, request, credit: STREAM_CREDIT_BYTES, ...(allowed ? { allowed } : {}) })
   return id
 }
 

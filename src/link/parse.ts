@@ -2,26 +2,42 @@
 // fields are left out, so a newer peer may add some; an unknown frame type is an error. PURE; never throws.
 
 import { isObject, jsonDepthWithin } from '../base/json.ts'
+import { type Failure, type Fields, fieldsOf, only } from './fields.ts'
 import {
   BUSY_MS_MAX,
   CHUNK_BYTES_MAX,
   COMMAND_CHARS_MAX,
   COMMAND_WORDS_MAX,
+  CONTACT_INTERVAL_MS_MAX,
   DOCUMENT_BYTES_MAX,
   EVENT_NOTE_CHARS_MAX,
-  EVENTS_FRAME_ITEMS_MAX,
+  EVENTS,
   FETCH_WINDOW_BYTES,
   FRAME_BYTES_MAX,
   HERD_WINDOW_MS_MAX,
   JSON_DEPTH_MAX,
   KEEPALIVE_MS_MAX,
   MESSAGE_CHARS_MAX,
+  PROFILE_NAMES,
   STATUS_FRAME_ITEMS_MAX,
   STREAM_CHANNEL_MAX,
   STREAM_CHUNK_BYTES,
   STREAM_CREDIT_BYTES,
+  TELEMETRY,
+  TELEMETRY_ITEM_BYTES_MAX,
 } from './limits.ts'
-import type { DeviceEvent, DeviceFrame, Head, LogOptions, RefusalReason, ServerFrame, StatusItem, StreamRequest } from './messages.ts'
+import type {
+  DeviceEvent,
+  DeviceFrame,
+  Head,
+  LinkTerms,
+  LogOptions,
+  RefusalReason,
+  ServerFrame,
+  StatusItem,
+  StreamRequest,
+  TelemetryItem,
+} from './messages.ts'
 
 export type Parsed<T> = { readonly frame: T } | { readonly error: string }
 
@@ -41,75 +57,8 @@ const ANY = /^/
 const base64Chars = (bytes: number): number => Math.ceil(bytes / 3) * 4
 const BASE64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/
 
-/** Reads fields of one object; remembers the first that is wrong and goes on with harmless values. */
-interface Fields {
-  text(name: string, pattern: RegExp, charsMax: number): string
-  int(name: string, min: number, max: number): number
-  flag(name: string): boolean
-  oneOf<T extends string>(name: string, values: readonly T[]): T
-  list<T>(name: string, itemsMax: number, item: (fields: Fields) => T): readonly T[]
-  object<T>(name: string, read: (fields: Fields) => T): T
-  optional<T>(name: string, read: (name: string) => T): T | undefined
-  isNull(name: string): boolean
-  value(name: string): unknown
-  fail(name: string): void
-}
-
-interface Failure {
-  at: string | undefined
-}
-
-const fieldsOf = (value: unknown, path: string, failure: Failure): Fields => {
-  const object = isObject(value) ? value : {}
-  const get = (name: string): unknown => (Object.hasOwn(object, name) ? object[name] : undefined)
-  const fail = (name: string): void => {
-    failure.at ??= `${path}${name}`
-  }
-  if (!isObject(value)) fail('')
-  const fields: Fields = {
-    fail,
-    value: get,
-    isNull: name => get(name) === null,
-    text(name, pattern, charsMax) {
-      const field = get(name)
-      if (typeof field === 'string' && field.length <= charsMax && pattern.test(field)) return field
-      fail(name)
-      return ''
-    },
-    int(name, min, max) {
-      const field = get(name)
-      if (typeof field === 'number' && Number.isSafeInteger(field) && field >= min && field <= max) return field
-      fail(name)
-      return min
-    },
-    flag(name) {
-      const field = get(name)
-      if (typeof field !== 'boolean') fail(name)
-      return field === true
-    },
-    oneOf(name, values) {
-      const found = values.find(candidate => candidate === get(name))
-      if (found === undefined) fail(name)
-      return found ?? values[0]!
-    },
-    list(name, itemsMax, item) {
-      const field = get(name)
-      if (!Array.isArray(field) || field.length > itemsMax) {
-        fail(name)
-        return []
-      }
-      return field.map((entry: unknown, i) => item(fieldsOf(entry, `${path}${name}[${i}].`, failure)))
-    },
-    object: (name, read) => read(fieldsOf(get(name), `${path}${name}.`, failure)),
-    optional: (name, read) => (get(name) === undefined ? undefined : read(name)),
-  }
-  return fields
-}
-
-/** An optional field only where it is there: exactOptionalPropertyTypes, and nothing for the wire to carry. */
-const only = <K extends string, T>(name: K, value: T | undefined): { readonly [P in K]?: T } =>
-  (value === undefined ? {} : { [name]: value }) as { readonly [P in K]?: T }
-
+const HEAD_CHARS_MAX = 2048
+const HEAD_DEPTH_MAX = 4
 const GENERATION_MAX = Number.MAX_SAFE_INTEGER
 const COUNT_MAX = Number.MAX_SAFE_INTEGER
 
@@ -161,6 +110,32 @@ const event = (f: Fields): DeviceEvent => ({
   note: f.text('note', ANY, EVENT_NOTE_CHARS_MAX),
   time: f.text('time', STAMP, 40),
 })
+
+const telemetryItem = (f: Fields): TelemetryItem => {
+  const value = f.value('value')
+  const json = f.value('json')
+  if (value === undefined ? json === undefined : json !== undefined || !Number.isFinite(value)) f.fail('value')
+  if (json !== undefined && JSON.stringify(json).length > TELEMETRY_ITEM_BYTES_MAX) f.fail('json')
+  return {
+    cursor: f.int('cursor', 1, COUNT_MAX),
+    name: f.text('name', KEY, 128),
+    ...only('value', value as number | undefined),
+    ...only('json', json),
+    time: f.text('time', STAMP, 40),
+  }
+}
+
+const terms = (f: Fields): LinkTerms => ({
+  profile: f.oneOf('profile', PROFILE_NAMES),
+  bulk: f.flag('bulk'),
+  ...only(
+    'contactMs',
+    f.optional('contactMs', name => f.int(name, 1, CONTACT_INTERVAL_MS_MAX)),
+  ),
+})
+
+/** Name of an outbox's numbering. */
+const log = (f: Fields): string => f.text('log', WORD, 64)
 
 const logOptions = (f: Fields): LogOptions => {
   const count = (name: string): number => f.int(name, 0, COUNT_MAX)
@@ -231,13 +206,18 @@ const DEVICE_READERS: Readers<DeviceFrame> = {
   hello: f => ({
     t: 'hello',
     v: f.int('v', 1, 1) as 1,
-    bootID: f.text('bootID', WORD, 64),
     run: f.text('run', WORD, 64),
     seq: f.int('seq', 1, COUNT_MAX),
     head: f.isNull('head') ? null : f.object('head', h => ({ epoch: epoch(h), generation: generation(h), sha256: sha256(h) })),
     statusDigest: f.text('statusDigest', DIGEST, 32),
-    statusBase: f.text('statusBase', DIGEST, 32),
+    ...only(
+      'statusBase',
+      f.optional('statusBase', name => f.text(name, DIGEST, 32)),
+    ),
+    terms: f.object('terms', terms),
   }),
+  terms: f => ({ t: 'terms', terms: f.object('terms', terms) }),
+  bye: () => ({ t: 'bye' }),
   fetch: f => ({
     t: 'fetch',
     sha256: sha256(f),
@@ -261,7 +241,13 @@ const DEVICE_READERS: Readers<DeviceFrame> = {
     digest: f.text('digest', DIGEST, 32),
     items: f.list('items', STATUS_FRAME_ITEMS_MAX, statusItem),
   }),
-  events: f => ({ t: 'events', items: f.list('items', EVENTS_FRAME_ITEMS_MAX, event), dropped: f.int('dropped', 0, COUNT_MAX) }),
+  events: f => ({ t: 'events', log: log(f), items: f.list('items', EVENTS.frameItemsMax, event), dropped: f.int('dropped', 0, COUNT_MAX) }),
+  telemetry: f => ({
+    t: 'telemetry',
+    log: log(f),
+    items: f.list('items', TELEMETRY.frameItemsMax, telemetryItem),
+    dropped: f.int('dropped', 0, COUNT_MAX),
+  }),
   ping: f => ({ t: 'ping', n: f.int('n', 0, COUNT_MAX) }),
   ...STREAM_READERS,
 }
@@ -273,7 +259,7 @@ const SERVER_READERS: Readers<ServerFrame> = {
     time: f.text('time', STAMP, 40),
     timeSig: f.text('timeSig', SIGNATURE, 512),
     head: f.isNull('head') ? null : f.object('head', head),
-    needStatus: f.oneOf('needStatus', ['none', 'changes', 'all']),
+    needStatus: f.oneOf('needStatus', ['none', 'changes', 'all', 'later']),
     herdWindowMs: f.int('herdWindowMs', 0, HERD_WINDOW_MS_MAX),
     keepaliveMs: f.int('keepaliveMs', 1, KEEPALIVE_MS_MAX),
   }),
@@ -292,12 +278,14 @@ const SERVER_READERS: Readers<ServerFrame> = {
   needStatus: () => ({ t: 'needStatus' }),
   statusAck: f => ({ t: 'statusAck', seq: f.int('seq', 1, COUNT_MAX) }),
   eventsAck: f => ({ t: 'eventsAck', cursor: f.int('cursor', 0, COUNT_MAX) }),
+  telemetryAck: f => ({ t: 'telemetryAck', cursor: f.int('cursor', 0, COUNT_MAX) }),
   pong: f => ({ t: 'pong', n: f.int('n', 0, COUNT_MAX) }),
   open: f => ({
     t: 'open',
     id: streamId(f),
     request: f.object('request', streamRequest),
     credit: f.int('credit', 1, STREAM_CREDIT_BYTES),
+    ...only('allowed', f.optional('allowed', f.flag)),
   }),
   ...STREAM_READERS,
 }
@@ -326,3 +314,11 @@ const parseFrame = <F extends { readonly t: string }>(text: string, readers: Rea
 
 export const parseDeviceFrame = (text: string): Parsed<DeviceFrame> => parseFrame<DeviceFrame>(text, DEVICE_READERS)
 export const parseServerFrame = (text: string): Parsed<ServerFrame> => parseFrame<ServerFrame>(text, SERVER_READERS)
+
+/** A head found outside a session (retained by a broker): its shape checked, its signature not yet. */
+export const parseHead = (text: string): Head | undefined => {
+  if (text.length > HEAD_CHARS_MAX || !jsonDepthWithin(text, HEAD_DEPTH_MAX)) return undefined
+  const failure: Failure = { at: undefined }
+  const found = head(fieldsOf(parseJson(text), '', failure))
+  return failure.at === undefined ? found : undefined
+}

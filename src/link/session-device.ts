@@ -2,21 +2,40 @@
 // agent's process. See session.ts for the form; session-desired.ts has the part about heads and documents.
 
 import { jitteredMs } from '../base/backoff.ts'
+import { bulkRefusal, spend, type Uplink } from './budget.ts'
 import { documentBytes } from './document.ts'
-import { ackEvents, eventsWait, loseEvents, nextEventsFrame, putEvent } from './event-outbox.ts'
+import { judgeHead } from './head.ts'
 import { keepaliveAtMs, keepaliveDue, keepaliveHeard, keepaliveOpened, keepalivePong } from './keepalive.ts'
 import {
+  CONTACT_INTERVAL_MS_MAX,
+  CONTACT_INTERVAL_MS_MIN,
+  CONTACT_LONG_MS,
+  CONTACT_QUIET_MS,
   DIAL_TIMEOUT_MS,
-  EVENT_NOTE_CHARS_MAX,
+  FAILED_SENT_BYTES,
   GREETING_TIMEOUT_MS,
   HERD_WINDOW_MS_MIN,
+  OPEN_RECEIVED_BYTES,
+  OPEN_SENT_BYTES,
   RECONNECT_BASE_MS,
   RECONNECT_MIN_MS,
   SESSION_LONG_MS,
 } from './limits.ts'
-import { type DeviceEvent, type Document, type HeldHead, headText, type ServerFrame, type StreamFrame, timeText } from './messages.ts'
+import type { OutboxItem } from './link.ts'
+import {
+  type DeviceEvent,
+  type Document,
+  type Head,
+  type HeldHead,
+  headText,
+  type ServerFrame,
+  type StreamFrame,
+  type TelemetryItem,
+  timeText,
+} from './messages.ts'
 import { type MuxOutput, muxConsumed, muxEnd, muxFrame, muxLost, muxOpened, muxWrite } from './mux.ts'
-import { parseDeviceFrame, parseServerFrame } from './parse.ts'
+import { ackItems, loseItems } from './outbox.ts'
+import { parseServerFrame } from './parse.ts'
 import {
   acceptConflict,
   desiredAtMs,
@@ -28,22 +47,31 @@ import {
   takeDocument,
   takeMissing,
 } from './session-desired.ts'
-import { type DeviceOutput, type DeviceState, emit, sendFrame } from './session-state.ts'
 import {
-  ackStatus,
-  digestText,
-  isStatus,
-  loseStatus,
-  nextStatusFrame,
-  offerStatus,
-  putStatus,
-  restartStatus,
-  settleStatus,
-  statusWaits,
-} from './status-outbox.ts'
+  countReceived,
+  diskAtMs,
+  eventIn,
+  keepFailed,
+  keepLast,
+  kept,
+  progressDisk,
+  progressReports,
+  reportsAtMs,
+  restoreReports,
+  statusIn,
+  telemetryIn,
+  termsOf,
+  uplinkIn,
+} from './session-reports.ts'
+import { type DeviceOutput, type DeviceState, emit, profileOf, sendFrame } from './session-state.ts'
+import { ackStatus, digestText, loseStatus, offerStatus, restartStatus, settleStatus } from './status-outbox.ts'
 
 export type DeviceInput =
-  | { readonly in: 'start'; readonly held: { readonly head: HeldHead; readonly document: Document } | undefined }
+  | {
+      readonly in: 'start'
+      readonly held: { readonly head: HeldHead; readonly document: Document } | undefined
+      readonly kept?: { readonly items: readonly OutboxItem[]; readonly state: unknown }
+    }
   | { readonly in: 'opened'; readonly conn: number }
   | { readonly in: 'dialFailed'; readonly conn: number; readonly reason: string }
   | { readonly in: 'frame'; readonly conn: number; readonly text: string }
@@ -51,6 +79,16 @@ export type DeviceInput =
   | { readonly in: 'wake' }
   | { readonly in: 'status'; readonly key: string; readonly value: unknown }
   | { readonly in: 'event'; readonly event: Omit<DeviceEvent, 'cursor'> }
+  | { readonly in: 'telemetry'; readonly item: Omit<TelemetryItem, 'cursor'> }
+  | { readonly in: 'kept' }
+  | { readonly in: 'keepFailed'; readonly message: string }
+  | { readonly in: 'uplink'; readonly uplink: Uplink }
+  /** Undefined: always in contact. */
+  | { readonly in: 'contactInterval'; readonly ms: number | undefined }
+  /** A head that the transport found; not verified. */
+  | { readonly in: 'retainedHead'; readonly head: Head }
+  /** Bulk that went another way (image pulls), on the wire. */
+  | { readonly in: 'spent'; readonly sentBytes: number; readonly receivedBytes: number }
   | { readonly in: 'saved' }
   | { readonly in: 'saveFailed'; readonly message: string }
   /** Dial now; when connected, ask at once whether the connection lives. */
@@ -85,32 +123,40 @@ const hello = (s: DeviceState): void => {
   sendFrame(s, {
     t: 'hello',
     v: 1,
-    bootID: s.deps.bootID,
     run: s.deps.run,
     seq: s.conn,
     head: head ? { epoch: head.epoch, generation: head.generation, sha256: head.sha256 } : null,
     statusDigest: offerStatus(s.status),
-    statusBase: digestText(s.status.view),
+    ...(s.status.view === s.status.digest ? {} : { statusBase: digestText(s.status.view) }),
+    terms: termsOf(s),
   })
 }
 
+/** When to dial after a connection or attempt that is over, from now. */
+const pauseMs = (s: DeviceState, longLived: boolean, planned: boolean): number => {
+  const { random } = s.deps
+  if (planned && s.contactMs !== undefined) return Math.floor(s.contactMs * 0.9) + random.int(Math.floor(s.contactMs * 0.2) + 1)
+  if (longLived) return random.int(Math.max(s.herdWindowMs, HERD_WINDOW_MS_MIN) + 1)
+  return jitteredMs({ baseMs: RECONNECT_BASE_MS, capMs: profileOf(s).reconnectCapMs }, s.attempt++, random)
+}
+
 /** The connection or attempt is over, for whatever reason: when to try again. */
-const lost = (s: DeviceState, reason: string): void => {
-  const { phase, deps } = s
+const lost = (s: DeviceState, reason: string, planned = false): void => {
+  const { phase } = s
   if (phase.is !== 'dialing' && phase.is !== 'greeting' && phase.is !== 'open') return
-  s.lastError = reason
+  s.lastError = planned ? undefined : reason
+  if (phase.is === 'dialing') spend(s.budget, 'control', 'sent', FAILED_SENT_BYTES)
   const longLived = phase.is === 'open' && s.nowMs - phase.sinceMs >= SESSION_LONG_MS
-  if (longLived) s.attempt = 0
-  const policy = { baseMs: RECONNECT_BASE_MS, capMs: deps.profile.reconnectCapMs }
-  const delayMs = longLived
-    ? deps.random.int(Math.max(s.herdWindowMs, HERD_WINDOW_MS_MIN) + 1)
-    : jitteredMs(policy, s.attempt++, deps.random)
+  if (longLived || planned) s.attempt = 0
+  const delayMs = pauseMs(s, longLived, planned)
   s.phase = { is: 'waiting', dialAtMs: Math.max(s.nowMs + Math.max(delayMs, RECONNECT_MIN_MS), s.busyUntilMs) }
   loseStatus(s.status)
-  loseEvents(s.events)
-  s.statusAtMs = undefined
-  s.eventsAtMs = undefined
+  s.statusHeld = false
+  loseItems(s.boxes.events)
+  loseItems(s.boxes.telemetry)
+  Object.assign(s.dueAtMs, { status: undefined, events: undefined, telemetry: undefined })
   muxLost(s.mux, reason, toOut(s))
+  s.allowed.clear()
   if (phase.is === 'open') emit(s, { do: 'contact', connected: false })
 }
 
@@ -123,11 +169,12 @@ const welcome = (s: DeviceState, frame: Extract<ServerFrame, { t: 'welcome' }>):
   s.phase = { is: 'open', sinceMs: s.nowMs }
   s.lastError = undefined
   s.herdWindowMs = frame.herdWindowMs
-  keepaliveOpened(s.keepalive, frame.keepaliveMs, s.nowMs)
+  keepaliveOpened(s.keepalive, Math.min(frame.keepaliveMs, profileOf(s).keepaliveMs), s.nowMs)
   emit(s, { do: 'contact', connected: true })
   if (s.deps.verify(timeText(s.deps.device, s.deps.run, frame.time), frame.timeSig)) emit(s, { do: 'serverTime', time: frame.time })
   else emit(s, { do: 'log', level: 'error', message: 'server time is not signed by its key', error: frame.time })
-  if (frame.needStatus === 'all') restartStatus(s.status)
+  s.statusHeld = frame.needStatus === 'later'
+  if (frame.needStatus === 'all' || frame.needStatus === 'later') restartStatus(s.status)
   else if (frame.needStatus === 'none') settleStatus(s.status)
   s.status.offered = new Map()
   greetDesired(s, frame.head)
@@ -145,6 +192,15 @@ type Reader<T extends ServerFrame['t']> = (s: DeviceState, frame: Extract<Server
 
 const muxIn = (s: DeviceState, frame: StreamFrame): void => muxFrame(s.mux, frame, s.deps.codec, toOut(s))
 
+const open = (s: DeviceState, { id, credit, request, allowed }: Extract<ServerFrame, { t: 'open' }>): void => {
+  if (!muxOpened(s.mux, id, credit, toOut(s))) return
+  for (const known of s.allowed) if (!s.mux.streams.has(known)) s.allowed.delete(known)
+  if (allowed === true) s.allowed.add(id)
+  const refusal = allowed === true ? undefined : bulkRefusal(s.budget, s.nowMs)
+  if (refusal === undefined) emit(s, { do: 'open', id, request })
+  else muxEnd(s.mux, id, refusal, s.deps.codec, toOut(s))
+}
+
 /** What each frame does on an open connection. */
 const READERS: { readonly [T in ServerFrame['t']]: Reader<T> } = {
   welcome: s => hangUp(s, 'the server said welcome twice'),
@@ -152,13 +208,15 @@ const READERS: { readonly [T in ServerFrame['t']]: Reader<T> } = {
   head: (s, frame) => offerHead(s, frame.head),
   document: takeDocument,
   missing: (s, frame) => takeMissing(s, frame.sha256),
-  needStatus: s => restartStatus(s.status),
-  statusAck: (s, frame) => ackStatus(s.status, frame.seq),
-  eventsAck: (s, frame) => ackEvents(s.events, frame.cursor),
-  pong: () => {},
-  open(s, frame) {
-    if (muxOpened(s.mux, frame.id, frame.credit, toOut(s))) emit(s, { do: 'open', id: frame.id, request: frame.request })
+  needStatus(s) {
+    s.statusHeld = false
+    restartStatus(s.status)
   },
+  statusAck: (s, frame) => ackStatus(s.status, frame.seq),
+  eventsAck: (s, frame) => ackItems(s.boxes.events, frame.cursor),
+  telemetryAck: (s, frame) => ackItems(s.boxes.telemetry, frame.cursor),
+  pong: () => {},
+  open,
   data: muxIn,
   credit: muxIn,
   end: muxIn,
@@ -173,6 +231,8 @@ const frameIn = (s: DeviceState, text: string): void => {
   }
   const { frame } = parsed
   s.lastContactMs = s.nowMs
+  countReceived(s, frame.t, text.length)
+  if (frame.t !== 'pong') s.saidMs = s.nowMs
   if (frame.t === 'pong' && s.keepalive.pingSentMs !== undefined) keepalivePong(s.keepalive, frame.n)
   keepaliveHeard(s.keepalive, s.nowMs)
   if (s.phase.is === 'open' || frame.t === 'busy') (READERS[frame.t] as Reader<ServerFrame['t']>)(s, frame)
@@ -180,26 +240,32 @@ const frameIn = (s: DeviceState, text: string): void => {
   else hangUp(s, `the server said ${frame.t} before welcome`)
 }
 
-/** Reports go through the server's own check first: a malformed one would only break the connection, again and again. */
-const fault = (frame: string): string | undefined => {
-  const parsed = parseDeviceFrame(frame)
-  return 'error' in parsed ? parsed.error : undefined
+/** Only what is signed and newer counts. Without a session it is a reason to dial soon: the welcome has the head, or a newer one. */
+const retainedHead = (s: DeviceState, head: Head): void => {
+  const { verdict } = judgeHead(s.deps.device, s.held?.head, head, s.deps.verify)
+  if (verdict !== 'fetch' && verdict !== 'adopt') return
+  if (s.phase.is === 'open') offerHead(s, head)
+  else if (s.phase.is === 'waiting') {
+    const spreadMs = s.deps.random.int(Math.max(s.herdWindowMs, HERD_WINDOW_MS_MIN) + 1)
+    s.phase = { is: 'waiting', dialAtMs: Math.min(s.phase.dialAtMs, Math.max(s.nowMs + spreadMs, s.busyUntilMs)) }
+  }
 }
 
-const statusIn = (s: DeviceState, key: string, value: unknown): void => {
-  if (isStatus(s.status, key, value)) return
-  const refused = fault(
-    JSON.stringify({ t: 'status', seq: 1, whole: false, digest: digestText(0n), items: [{ key, value: value ?? null }] }),
-  )
-  const result = refused === undefined ? putStatus(s.status, s.deps.codec, key, value) : { fault: refused }
-  if (result.fault !== undefined) emit(s, { do: 'log', level: 'error', message: `keep status ${key.slice(0, 80)}`, error: result.fault })
+const contactInterval = (s: DeviceState, ms: number | undefined): void => {
+  s.contactMs = ms === undefined ? undefined : Math.min(CONTACT_INTERVAL_MS_MAX, Math.max(CONTACT_INTERVAL_MS_MIN, ms))
+  if (s.phase.is === 'open') sendFrame(s, { t: 'terms', terms: termsOf(s) })
+  else if (s.phase.is === 'waiting') s.phase = { is: 'waiting', dialAtMs: Math.min(s.phase.dialAtMs, s.nowMs + (s.contactMs ?? 0)) }
 }
 
-const eventIn = (s: DeviceState, event: Omit<DeviceEvent, 'cursor'>): void => {
-  const short = { ...event, note: event.note.slice(0, EVENT_NOTE_CHARS_MAX) }
-  const refused = fault(JSON.stringify({ t: 'events', items: [{ cursor: 1, ...short }], dropped: 0 }))
-  if (refused === undefined) putEvent(s.events, s.deps.codec, short, s.nowMs)
-  else emit(s, { do: 'log', level: 'error', message: 'keep event', error: refused })
+/** When a device that calls only so often hangs up; infinite while there is something to say, or no interval. */
+const quietAtMs = (s: DeviceState): number => {
+  if (s.contactMs === undefined || s.phase.is !== 'open' || s.mux.streams.size > 0) return Number.POSITIVE_INFINITY
+  const { status, boxes, desired } = s
+  const talking = status.inFlight ?? boxes.events.inFlight ?? boxes.telemetry.inFlight ?? desired.download ?? desired.unsaved
+  const dueAtMs = Math.min(...Object.values(s.dueAtMs).filter(ms => ms !== undefined))
+  const longAtMs = s.phase.sinceMs + CONTACT_LONG_MS
+  if (talking !== undefined || s.statusHeld || dueAtMs <= s.nowMs + CONTACT_QUIET_MS) return longAtMs
+  return Math.min(longAtMs, s.saidMs + CONTACT_QUIET_MS)
 }
 
 const syncIn = (s: DeviceState): void => {
@@ -209,14 +275,21 @@ const syncIn = (s: DeviceState): void => {
 
 const stop = (s: DeviceState): void => {
   if (s.phase.is === 'dialing' || s.phase.is === 'greeting' || s.phase.is === 'open') hangUp(s, 'the device stops')
+  keepLast(s)
   s.phase = { is: 'stopped' }
 }
 
 /** What each input does; those of an old connection do nothing. */
 const INPUTS: { readonly [I in DeviceInput['in']]: (s: DeviceState, input: Extract<DeviceInput, { readonly in: I }>) => void } = {
-  start: (s, input) => start(s, input.held),
+  start(s, input) {
+    restoreReports(s, input.kept)
+    start(s, input.held)
+  },
   opened(s, input) {
-    if (input.conn === s.conn && s.phase.is === 'dialing') hello(s)
+    if (input.conn !== s.conn || s.phase.is !== 'dialing') return
+    spend(s.budget, 'control', 'sent', OPEN_SENT_BYTES)
+    spend(s.budget, 'control', 'received', OPEN_RECEIVED_BYTES)
+    hello(s)
   },
   dialFailed(s, input) {
     if (input.conn === s.conn) lost(s, input.reason)
@@ -230,6 +303,16 @@ const INPUTS: { readonly [I in DeviceInput['in']]: (s: DeviceState, input: Extra
   wake: () => {},
   status: (s, input) => statusIn(s, input.key, input.value),
   event: (s, input) => eventIn(s, input.event),
+  telemetry: (s, input) => telemetryIn(s, input.item),
+  kept,
+  keepFailed: (s, input) => keepFailed(s, input.message),
+  uplink: (s, input) => uplinkIn(s, input.uplink),
+  contactInterval: (s, input) => contactInterval(s, input.ms),
+  retainedHead: (s, input) => retainedHead(s, input.head),
+  spent(s, input) {
+    spend(s.budget, 'bulk', 'sent', input.sentBytes)
+    spend(s.budget, 'bulk', 'received', input.receivedBytes)
+  },
   saved,
   saveFailed: (s, input) => saveFailed(s, input.message),
   sync: syncIn,
@@ -254,27 +337,24 @@ const progress = (s: DeviceState): void => {
   }
   if (phase.is === 'dialing' && nowMs >= phase.untilMs) hangUp(s, 'dial server: no answer in time')
   if (phase.is === 'greeting' && nowMs >= phase.untilMs) hangUp(s, 'greet server: no welcome in time')
-  if (s.phase.is !== 'stopped') retryDesired(s)
-  if (s.phase.is !== 'open') return
-  const due = keepaliveDue(s.keepalive, nowMs)
+  if (s.phase.is === 'stopped') return
+  retryDesired(s)
+  if (s.phase.is === 'open') progressOpen(s)
+  progressDisk(s)
+}
+
+const progressOpen = (s: DeviceState): void => {
+  const due = keepaliveDue(s.keepalive, s.nowMs)
   if (due === 'halfOpen') {
     hangUp(s, 'the connection is half-open: a ping was not answered')
     return
   }
   if (due === 'ping') sendFrame(s, { t: 'ping', n: s.keepalive.n })
-  const { statusDelayMs, eventsDelayMs } = s.deps.profile
-  s.statusAtMs = statusWaits(s.status) ? (s.statusAtMs ?? nowMs + (s.status.whole ? 0 : statusDelayMs)) : undefined
-  if (s.statusAtMs !== undefined && nowMs >= s.statusAtMs) {
-    const text = nextStatusFrame(s.status)
-    if (text !== undefined) emit(s, { do: 'send', text })
-    s.statusAtMs = undefined
-  }
-  s.eventsAtMs = eventsWait(s.events) ? (s.eventsAtMs ?? nowMs + eventsDelayMs) : undefined
-  if (s.eventsAtMs !== undefined && nowMs >= s.eventsAtMs) {
-    const text = nextEventsFrame(s.events, nowMs)
-    if (text !== undefined) emit(s, { do: 'send', text })
-    s.eventsAtMs = undefined
-  }
+  progressReports(s)
+  if (s.nowMs < quietAtMs(s)) return
+  sendFrame(s, { t: 'bye' })
+  emit(s, { do: 'close', conn: s.conn, reason: 'until the next call' })
+  lost(s, 'until the next call', true)
 }
 
 /** One step; the outputs are to be carried out in order. */
@@ -291,11 +371,11 @@ export const stepDevice = (s: DeviceState, input: DeviceInput, nowMs: number): r
 
 /** When the machine must be stepped with 'wake' at the latest; undefined: nothing is planned. */
 export const wakeDeviceAtMs = (s: DeviceState): number | undefined => {
-  const at: (number | undefined)[] = [desiredAtMs(s)]
+  if (s.phase.is === 'new' || s.phase.is === 'stopped') return undefined
+  const at: (number | undefined)[] = [desiredAtMs(s), diskAtMs(s), ...reportsAtMs(s)]
   if (s.phase.is === 'waiting') at.push(s.phase.dialAtMs)
   else if (s.phase.is === 'dialing' || s.phase.is === 'greeting') at.push(s.phase.untilMs)
-  else if (s.phase.is === 'open') at.push(keepaliveAtMs(s.keepalive), s.statusAtMs, s.eventsAtMs)
-  else return undefined
+  else at.push(keepaliveAtMs(s.keepalive), quietAtMs(s))
   const soonest = Math.min(...at.filter(ms => ms !== undefined))
   return soonest === Number.POSITIVE_INFINITY ? undefined : soonest
 }

@@ -1,11 +1,23 @@
 // The server's side of one connection of one device. What outlives the connection is in the device's record, shared by its sessions;
 // documents and heads come from the desk. See session.ts for the form.
 
-import { CHUNK_BYTES_MAX, HEAD_PATIENCE_MS, PONG_TIMEOUT_MS, REFUSALS_TOLD_MAX, REFUSED_RETRY_MS, REPORT_RETRY_MS } from './limits.ts'
-import type { DeviceFrame, Head, ServerFrame, StreamFrame, StreamRequest } from './messages.ts'
+import { takeToken } from './bucket.ts'
+import {
+  CHUNK_BYTES_MAX,
+  FLOOD_PAUSE_MS,
+  FRAMES_BURST,
+  FRAMES_PER_SECOND,
+  HEAD_PATIENCE_MS,
+  PONG_TIMEOUT_MS,
+  PROFILES,
+  REFUSALS_TOLD_MAX,
+  REFUSED_RETRY_MS,
+} from './limits.ts'
+import { type DeviceFrame, type Head, type LinkTerms, PRIORITY_OF, type StreamFrame, type StreamRequest } from './messages.ts'
 import { type MuxOutput, muxConsumed, muxEnd, muxFrame, muxLost, muxOpen, muxWrite } from './mux.ts'
 import { parseDeviceFrame } from './parse.ts'
-import { emit, type ServerOutput, type ServerRecord, type ServerState } from './session-record.ts'
+import { heldAtMs, itemsDone, progressTaken, statusDone, takeReport } from './session-intake.ts'
+import { count, emit, type ServerOutput, type ServerRecord, type ServerState, send } from './session-record.ts'
 
 export type ServerInput =
   | { readonly in: 'frame'; readonly text: string }
@@ -16,7 +28,8 @@ export type ServerInput =
   | { readonly in: 'resume' }
   | { readonly in: 'statusDone'; readonly ok: boolean }
   | { readonly in: 'eventsDone'; readonly ok: boolean }
-  | { readonly in: 'openStream'; readonly request: StreamRequest }
+  | { readonly in: 'telemetryDone'; readonly ok: boolean }
+  | { readonly in: 'openStream'; readonly request: StreamRequest; readonly allowed: boolean }
   | { readonly in: 'write'; readonly id: number; readonly data: Uint8Array; readonly channel: number }
   | { readonly in: 'consumed'; readonly id: number; readonly data: Uint8Array }
   | { readonly in: 'end'; readonly id: number; readonly error: string | undefined }
@@ -24,10 +37,10 @@ export type ServerInput =
 
 const toOut =
   (s: ServerState) =>
-  (output: MuxOutput): void =>
+  (output: MuxOutput): void => {
+    if (output.do === 'send') count(s, output.priority, 'sent', output.text.length)
     emit(s, output)
-
-const send = (s: ServerState, frame: ServerFrame): void => emit(s, { do: 'send', text: JSON.stringify(frame) })
+  }
 
 const lost = (s: ServerState, reason: string): void => {
   if (s.phase === 'closed') return
@@ -35,13 +48,11 @@ const lost = (s: ServerState, reason: string): void => {
   muxLost(s.mux, reason, toOut(s))
 }
 
-const hangUp = (s: ServerState, reason: string): void => {
+const hangUp = (s: ServerState, reason: string, planned = false): void => {
   if (s.phase === 'closed') return
-  emit(s, { do: 'close', reason })
+  emit(s, { do: 'close', reason, ...(planned ? { planned } : {}) })
   lost(s, reason)
 }
-
-const isCurrent = (s: ServerState): boolean => s.deps.record.session === s.deps.id
 
 /** The head to offer now, if there is one the device was not sent yet. */
 const headToOffer = (s: ServerState): Head | undefined => {
@@ -51,9 +62,14 @@ const headToOffer = (s: ServerState): Head | undefined => {
   s.lastError = error
   if (!head) s.offered = undefined
   if (!head || (s.lastSent?.generation === head.generation && s.lastSent.sha256 === head.sha256)) return undefined
+  offered(s, head)
+  return head
+}
+
+const offered = (s: ServerState, head: Head): void => {
   s.lastSent = head
   s.offered = { head, atMs: s.nowMs }
-  return head
+  emit(s, { do: 'offered', head })
 }
 
 const offer = (s: ServerState): void => {
@@ -73,7 +89,7 @@ const needStatus = (record: ServerRecord, frame: Extract<DeviceFrame, { t: 'hell
   // A report of the connection before is still being taken: what it leaves behind is not known yet.
   if (record.settling > 0 || record.statusDigest === undefined) return 'all'
   if (record.statusDigest === frame.statusDigest) return 'none'
-  return record.statusDigest === frame.statusBase ? 'changes' : 'all'
+  return record.statusDigest === (frame.statusBase ?? frame.statusDigest) ? 'changes' : 'all'
 }
 
 const hello = (s: ServerState, frame: Extract<DeviceFrame, { t: 'hello' }>): void => {
@@ -85,23 +101,31 @@ const hello = (s: ServerState, frame: Extract<DeviceFrame, { t: 'hello' }>): voi
   }
   if (!sameRun) {
     record.statusSeq = 0
-    record.eventCursor = 0
-    record.dropped = 0
+    record.intakes.events.dropped = 0
+    record.intakes.telemetry.dropped = 0
   }
   record.run = frame.run
   record.seq = frame.seq
-  record.bootID = frame.bootID
   record.session = id
   record.held = frame.head
   record.heardMs = s.nowMs
   s.phase = 'open'
   emit(s, { do: 'greeted' })
   if (frame.head) emit(s, { do: 'applied', epoch: frame.head.epoch, generation: frame.head.generation })
-  const announcement = announce(frame.run)
-  s.keepaliveMs = announcement.keepaliveMs
+  agree(s, frame.terms)
   const need = needStatus(record, frame)
+  const waitMs = need === 'all' ? s.deps.wholeStatus(s.nowMs) : 0
   if (need === 'all') record.statusDigest = undefined
-  send(s, { t: 'welcome', v: 1, ...announcement, head: headToOffer(s) ?? null, needStatus: need })
+  if (waitMs > 0) s.needStatusAtMs = s.nowMs + waitMs
+  const head = headToOffer(s) ?? null
+  send(s, { t: 'welcome', v: 1, ...announce(frame.run), keepaliveMs: s.keepaliveMs, head, needStatus: waitMs > 0 ? 'later' : need })
+}
+
+const agree = (s: ServerState, terms: LinkTerms): void => {
+  s.deps.record.terms = terms
+  const { keepaliveMs, streamChunkBytes } = PROFILES[terms.profile]
+  s.keepaliveMs = keepaliveMs
+  s.mux.chunkBytes = streamChunkBytes
 }
 
 const fetch = (s: ServerState, frame: Extract<DeviceFrame, { t: 'fetch' }>): void => {
@@ -143,63 +167,21 @@ const refused = (s: ServerState, frame: Extract<DeviceFrame, { t: 'refused' }>):
   s.offerAtMs = s.nowMs + REFUSED_RETRY_MS
 }
 
-const status = (s: ServerState, frame: Extract<DeviceFrame, { t: 'status' }>): void => {
-  const { record } = s.deps
-  if (s.status) {
-    hangUp(s, 'the device sent status before the last was acknowledged')
-    return
-  }
-  if (frame.seq <= record.statusSeq) return
-  record.statusSeq = frame.seq
-  record.settling++
-  s.status = { seq: frame.seq, digest: frame.digest }
-  emit(s, { do: 'status', items: frame.items, whole: frame.whole })
-}
-
-const statusDone = (s: ServerState, ok: boolean): void => {
-  const { record } = s.deps
-  const { status: pending } = s
-  if (!pending) return
-  s.status = undefined
-  record.settling--
-  if (isCurrent(s)) record.statusDigest = ok ? pending.digest : undefined
-  if (s.phase !== 'open') return
-  if (ok) send(s, { t: 'statusAck', seq: pending.seq })
-  else s.needStatusAtMs = s.nowMs + REPORT_RETRY_MS
-}
-
-const events = (s: ServerState, frame: Extract<DeviceFrame, { t: 'events' }>): void => {
-  const { record } = s.deps
-  if (s.events || s.eventsAckAtMs !== undefined) {
-    hangUp(s, 'the device sent events before the last were acknowledged')
-    return
-  }
-  const items = frame.items.filter((event, i) => event.cursor > Math.max(record.eventCursor, frame.items[i - 1]?.cursor ?? 0))
-  const cursor = items.at(-1)?.cursor ?? record.eventCursor
-  const dropped = Math.max(0, frame.dropped - record.dropped)
-  if (items.length === 0 && dropped === 0) {
-    send(s, { t: 'eventsAck', cursor })
-    return
-  }
-  s.events = { cursor, dropped: frame.dropped }
-  emit(s, { do: 'events', items, dropped })
-}
-
-const eventsDone = (s: ServerState, ok: boolean): void => {
-  const { record } = s.deps
-  const { events: pending } = s
-  if (!pending) return
-  s.events = undefined
-  if (ok && isCurrent(s)) {
-    record.eventCursor = Math.max(record.eventCursor, pending.cursor)
-    record.dropped = Math.max(record.dropped, pending.dropped)
-  }
-  if (s.phase !== 'open') return
-  if (ok) send(s, { t: 'eventsAck', cursor: pending.cursor })
-  else s.eventsAckAtMs = s.nowMs + REPORT_RETRY_MS
-}
-
 const muxIn = (s: ServerState, frame: StreamFrame): void => muxFrame(s.mux, frame, s.deps.codec, toOut(s))
+
+const report = (s: ServerState, frame: Extract<DeviceFrame, { readonly t: 'status' | 'events' | 'telemetry' }>): void => {
+  const fault = takeReport(s, frame)
+  if (fault !== undefined) hangUp(s, fault)
+}
+
+/** Streams are bounded by their credit; everything else by a rate no honest device comes near. */
+const floods = (s: ServerState, type: DeviceFrame['t']): boolean => {
+  if (type === 'data' || type === 'credit' || takeToken(s.frames, FRAMES_PER_SECOND, FRAMES_BURST, s.nowMs) === 0) return false
+  emit(s, { do: 'limited', what: 'flood' })
+  send(s, { t: 'busy', retryAfterMs: FLOOD_PAUSE_MS })
+  hangUp(s, 'the device sends too much')
+  return true
+}
 
 /** What each frame does on an open connection. */
 const READERS: { readonly [T in DeviceFrame['t']]: (s: ServerState, frame: Extract<DeviceFrame, { readonly t: T }>) => void } = {
@@ -207,8 +189,11 @@ const READERS: { readonly [T in DeviceFrame['t']]: (s: ServerState, frame: Extra
   fetch,
   applied,
   refused,
-  status,
-  events,
+  terms: (s, frame) => agree(s, frame.terms),
+  bye: s => hangUp(s, 'until the next call', true),
+  status: report,
+  events: report,
+  telemetry: report,
   ping: (s, frame) => send(s, { t: 'pong', n: frame.n }),
   data: muxIn,
   credit: muxIn,
@@ -224,8 +209,10 @@ const frameIn = (s: ServerState, text: string): void => {
   }
   const { frame } = parsed
   s.heardMs = s.nowMs
+  count(s, PRIORITY_OF[frame.t], 'received', text.length)
+  if (floods(s, frame.t)) return
   if (s.phase === 'open') {
-    if (isCurrent(s)) s.deps.record.heardMs = s.nowMs
+    if (s.deps.record.session === s.deps.id) s.deps.record.heardMs = s.nowMs
     ;(READERS[frame.t] as (s: ServerState, frame: DeviceFrame) => void)(s, frame)
   } else if (frame.t === 'hello') hello(s, frame)
   else hangUp(s, `the device said ${frame.t} before hello`)
@@ -236,8 +223,7 @@ const resume = (s: ServerState): void => {
   if (s.phase !== 'open' || !record.held) return
   const { head } = desk.resume(record.device, record.held)
   if (!head) return
-  s.lastSent = head
-  s.offered = { head, atMs: s.nowMs }
+  offered(s, head)
   send(s, { t: 'head', head })
 }
 
@@ -246,12 +232,17 @@ const INPUTS: { readonly [I in ServerInput['in']]: (s: ServerState, input: Extra
   closed: (s, input) => lost(s, input.reason),
   wake: () => {},
   changed(s) {
-    if (s.phase === 'open') offer(s)
+    if (s.phase !== 'open') return
+    const { headDelayMs } = PROFILES[s.deps.record.terms.profile]
+    if (headDelayMs === 0) offer(s)
+    else s.offerAtMs ??= s.nowMs + headDelayMs
   },
   resume,
   statusDone: (s, input) => statusDone(s, input.ok),
-  eventsDone: (s, input) => eventsDone(s, input.ok),
-  openStream: (s, input) => emit(s, { do: 'opened', id: s.phase === 'open' ? muxOpen(s.mux, input.request, toOut(s)) : undefined }),
+  eventsDone: (s, input) => itemsDone(s, 'events', input.ok),
+  telemetryDone: (s, input) => itemsDone(s, 'telemetry', input.ok),
+  openStream: (s, input) =>
+    emit(s, { do: 'opened', id: s.phase === 'open' ? muxOpen(s.mux, input.request, input.allowed, toOut(s)) : undefined }),
   write(s, input) {
     if (muxWrite(s.mux, input.id, input.data, input.channel, s.deps.codec, toOut(s))) emit(s, { do: 'writable', id: input.id })
   },
@@ -269,14 +260,7 @@ const progress = (s: ServerState): void => {
   if (s.nowMs >= silentAtMs(s)) hangUp(s, 'the device has been silent for too long')
   else {
     if (s.offerAtMs !== undefined && s.nowMs >= s.offerAtMs) offer(s)
-    if (s.needStatusAtMs !== undefined && s.nowMs >= s.needStatusAtMs) {
-      s.needStatusAtMs = undefined
-      send(s, { t: 'needStatus' })
-    }
-    if (s.eventsAckAtMs !== undefined && s.nowMs >= s.eventsAckAtMs) {
-      s.eventsAckAtMs = undefined
-      send(s, { t: 'eventsAck', cursor: s.deps.record.eventCursor })
-    }
+    progressTaken(s)
   }
 }
 
@@ -298,5 +282,5 @@ export const stepServer = (s: ServerState, input: ServerInput, nowMs: number): r
 export const wakeServerAtMs = (s: ServerState): number | undefined => {
   if (s.phase === 'closed') return undefined
   if (s.phase === 'greeting') return s.greetUntilMs
-  return Math.min(...[silentAtMs(s), s.offerAtMs, s.needStatusAtMs, s.eventsAckAtMs].filter(ms => ms !== undefined))
+  return Math.min(...[silentAtMs(s), s.offerAtMs, ...heldAtMs(s)].filter(ms => ms !== undefined))
 }

@@ -1,24 +1,29 @@
 // The record the device's machine works on, and what it may ask for. Only session-device.ts and session-desired.ts change it.
 
 import type { Random } from '../base/random.ts'
+import { type Budget, costOfFrame, newBudget, spend, type Uplink } from './budget.ts'
 import type { Codec } from './codec.ts'
 import type { Download, Held } from './download.ts'
-import { type EventOutbox, newEventOutbox } from './event-outbox.ts'
 import { type Keepalive, newKeepalive } from './keepalive.ts'
-import { HERD_WINDOW_MS_MIN, type Profile } from './limits.ts'
-import type { DeviceFrame, Document, Head, HeldHead, StreamRequest } from './messages.ts'
+import { EVENTS, HERD_WINDOW_MS_MIN, PROFILES, type Profile, TELEMETRY, USAGE_REPORT_MS } from './limits.ts'
+import type { OutboxBatch, OutboxItem, OutboxName } from './link.ts'
+import { type DeviceFrame, type Document, type Head, type HeldHead, PRIORITY_OF, type StreamRequest } from './messages.ts'
 import { type Mux, type MuxOutput, newMux } from './mux.ts'
+import { newOutbox, type Outbox } from './outbox.ts'
 import { newStatusOutbox, type StatusOutbox } from './status-outbox.ts'
 
 export interface DeviceSessionDeps {
   readonly device: string
-  readonly bootID: string
   /** Different for each start of the process. */
   readonly run: string
   readonly random: Random
   readonly codec: Codec
   readonly verify: (text: string, signatureBase64: string) => boolean
-  readonly profile: Profile
+  readonly uplink: Uplink
+  /** See DeviceLink.setContactInterval. */
+  readonly contactMs: number | undefined
+  /** There is a disk for the outboxes. */
+  readonly hasDisk: boolean
 }
 
 interface Unsaved {
@@ -55,12 +60,23 @@ const newDesired = (): Desired => ({
   unusable: undefined,
 })
 
+/** What goes to the disk of the outboxes, and when. */
+export interface Disk {
+  writing: { readonly items: readonly OutboxItem[]; readonly forget: OutboxBatch['forget'] } | undefined
+  retryAtMs: number
+  /** Since when something waits to be written, or to be forgotten. */
+  unwrittenSinceMs: number | undefined
+  forgettableSinceMs: number | undefined
+}
+
 export type DeviceOutput =
   | { readonly do: 'dial'; readonly conn: number }
   /** Give up dialling, or close the connection; nothing more is heard of it. */
   | { readonly do: 'close'; readonly conn: number; readonly reason: string }
   /** One transaction, durable before 'saved' comes back. At most one at a time. */
   | { readonly do: 'save'; readonly head: HeldHead; readonly document: Document }
+  /** To be answered by 'kept' or 'keepFailed'; at most one at a time, but for a last one when the machine stops. */
+  | { readonly do: 'keep'; readonly batch: OutboxBatch }
   | { readonly do: 'document'; readonly head: HeldHead; readonly document: Document }
   | { readonly do: 'contact'; readonly connected: boolean }
   | { readonly do: 'serverTime'; readonly time: string }
@@ -92,12 +108,22 @@ export interface DeviceState {
   toldSig: string | undefined
   readonly desired: Desired
   readonly status: StatusOutbox
-  readonly events: EventOutbox
+  /** The server asked to wait with all of it until it asks again. */
+  statusHeld: boolean
+  readonly boxes: { readonly [O in OutboxName]: Outbox }
+  readonly budget: Budget
+  readonly disk: Disk
+  /** When the usage is put among the last values. */
+  usageAtMs: number
   readonly keepalive: Keepalive
   readonly mux: Mux
+  /** Streams that an operator lets go whatever the budget says. */
+  readonly allowed: Set<number>
+  contactMs: number | undefined
+  /** When something was last said or heard but pings. */
+  saidMs: number
   /** When reports that wait are sent; undefined: none wait, or the acknowledgement of the last is awaited. */
-  statusAtMs: number | undefined
-  eventsAtMs: number | undefined
+  readonly dueAtMs: { status: number | undefined; events: number | undefined; telemetry: number | undefined }
   nowMs: number
   out: DeviceOutput[]
 }
@@ -115,17 +141,31 @@ export const newDeviceState = (deps: DeviceSessionDeps): DeviceState => ({
   toldSig: undefined,
   desired: newDesired(),
   status: newStatusOutbox(),
-  events: newEventOutbox(),
-  keepalive: newKeepalive(deps.profile.keepaliveStartMs),
+  statusHeld: false,
+  boxes: { events: newOutbox('events', EVENTS, deps.run), telemetry: newOutbox('telemetry', TELEMETRY, deps.run) },
+  budget: newBudget(deps.uplink, 0),
+  disk: { writing: undefined, retryAtMs: 0, unwrittenSinceMs: undefined, forgettableSinceMs: undefined },
+  usageAtMs: USAGE_REPORT_MS,
+  keepalive: newKeepalive(PROFILES[deps.uplink.profile].keepaliveStartMs),
   mux: newMux(),
-  statusAtMs: undefined,
-  eventsAtMs: undefined,
+  allowed: new Set(),
+  contactMs: deps.contactMs,
+  saidMs: 0,
+  dueAtMs: { status: undefined, events: undefined, telemetry: undefined },
   nowMs: 0,
   out: [],
 })
 
+/** Every frame that goes is counted here. */
 export const emit = (s: DeviceState, output: DeviceOutput): void => {
+  if (output.do === 'send') spend(s.budget, output.priority, 'sent', costOfFrame(output.text.length))
   s.out.push(output)
 }
 
-export const sendFrame = (s: DeviceState, frame: DeviceFrame): void => emit(s, { do: 'send', text: JSON.stringify(frame) })
+export const sendFrame = (s: DeviceState, frame: DeviceFrame): void => {
+  if (frame.t !== 'ping') s.saidMs = s.nowMs
+  emit(s, { do: 'send', text: JSON.stringify(frame), priority: PRIORITY_OF[frame.t] })
+}
+
+/** What the link may cost at present. */
+export const profileOf = (s: DeviceState): Profile => PROFILES[s.budget.uplink.profile]

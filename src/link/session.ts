@@ -8,6 +8,7 @@
 // what they lead to comes back as inputs. So a simulator drives a fleet of these without a promise, and device-link.ts and hub.ts are
 // thin shells that do the same with sockets. Frames are text; a connection is named by a number and late news of an old one is ignored.
 
+export { bulkRefusal } from './budget.ts'
 export { type DeviceInput, stepDevice, wakeDeviceAtMs } from './session-device.ts'
 export {
   type Announcement,
@@ -18,5 +19,6 @@ export {
   type ServerSessionDeps,
   type ServerState,
 } from './session-record.ts'
+export { usageOf } from './session-reports.ts'
 export { type ServerInput, stepServer, wakeServerAtMs } from './session-server.ts'
 export { type DeviceOutput, type DeviceSessionDeps, type DeviceState, newDeviceState } from './session-state.ts'

@@ -8,7 +8,7 @@ import { silentLog } from '../../../src/base/log.ts'
 import { systemClock } from '../../../src/host/clock.ts'
 import { systemFiles } from '../../../src/host/files.ts'
 import { systemPki } from '../../../src/host/pki.ts'
-import { openBench, SEALER } from './bench.ts'
+import { openBench, QUIET_LINK, SEALER } from './bench.ts'
 
 const YEAR = 365 * 86_400_000
 const now = systemClock.now()
@@ -99,11 +99,7 @@ t.test('a device whose node was deleted joins again with the key it had, when st
   const refusals: (() => void)[] = []
   const openLink: AgentDeps['openLink'] = (_identity, { onRefused }) => {
     if (onRefused) refusals.push(onRefused)
-    return {
-      ...{ connected: false, lastContactMs: undefined, lastError: 'refused', conflict: undefined },
-      ...{ setStatus: () => undefined, addEvent: () => undefined, sync: () => undefined, resume: () => undefined },
-      close: () => Promise.resolve(),
-    }
+    return { ...QUIET_LINK, lastError: 'refused' }
   }
   const silent = await b.start({ openLink })
   await b.until('a link without a token', () => refusals.length === 1)

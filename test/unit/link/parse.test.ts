@@ -9,17 +9,19 @@ import { codec, documentOf } from './world.ts'
 const sha = 'a'.repeat(64)
 const digest = '0'.repeat(32)
 const DEVICE_FRAMES: readonly DeviceFrame[] = [
-  { t: 'hello', v: 1, bootID: 'b', run: 'r', seq: 1, head: null, statusDigest: digest, statusBase: digest },
+  { t: 'hello', v: 1, run: 'r', seq: 1, head: null, statusDigest: digest, terms: { profile: 'lan', bulk: true } },
   {
     t: 'hello',
     v: 1,
-    bootID: 'b',
     run: 'r',
     seq: 2,
     head: { epoch: 'e', generation: 3, sha256: sha },
     statusDigest: digest,
     statusBase: digest,
+    terms: { profile: 'metered', bulk: false, contactMs: 3_600_000 },
   },
+  { t: 'terms', terms: { profile: 'normal', bulk: true } },
+  { t: 'bye' },
   { t: 'fetch', sha256: sha, base: '', tag: '', offset: 0, bytes: 1000 },
   { t: 'applied', epoch: 'e', generation: 1 },
   { t: 'refused', epoch: 'e', generation: 1, why: 'older', message: 'm' },
@@ -34,7 +36,17 @@ const DEVICE_FRAMES: readonly DeviceFrame[] = [
     ],
   },
   {
+    t: 'telemetry',
+    log: 'r',
+    dropped: 0,
+    items: [
+      { cursor: 1, name: 'battery/volts', value: 12.5, time: '2026-11-22T10:00:00Z' },
+      { cursor: 2, name: 'gps', json: { lat: 1, lon: [2] }, time: '2026-11-22T10:00:00Z' },
+    ],
+  },
+  {
     t: 'events',
+    log: 'r',
     dropped: 2,
     items: [
       {
@@ -54,7 +66,7 @@ const DEVICE_FRAMES: readonly DeviceFrame[] = [
 ]
 const head = { epoch: 'e', generation: 2, sha256: sha, size: 10, sig: 'abc=' }
 const SERVER_FRAMES: readonly ServerFrame[] = [
-  { t: 'welcome', v: 1, time: '2026-11-22T10:00:00Z', timeSig: 'abc=', head, needStatus: 'changes', herdWindowMs: 0, keepaliveMs: 20_000 },
+  { t: 'welcome', v: 1, time: '2026-11-22T10:00:00Z', timeSig: 'abc=', head, needStatus: 'later', herdWindowMs: 0, keepaliveMs: 20_000 },
   { t: 'head', head: { ...head, replaces: { epoch: 'f', generation: 9 } } },
   { t: 'document', sha256: sha, base: '', tag: '0123456789abcdef', offset: 0, size: 10, data: 'aGVsbG8=' },
   { t: 'missing', sha256: sha },
@@ -105,8 +117,8 @@ t.test('no field is believed with a value of another type, a negative, huge or b
   const wrong = [-1, 1.5, 1e300, 'x '.repeat(3000 * 10), { deep: {} }, [[[]]], true, null]
   for (const frame of [...DEVICE_FRAMES, ...SERVER_FRAMES])
     for (const path of paths(frame)) {
-      // Status values are bounded JSON of any shape; options may be left out; head: null and hello without one are both fine.
-      if (path.join('.').match(/^(items\.\d+\.value|head$)/)) continue
+      // Status values and telemetry are bounded JSON of any shape; options may be left out; head: null and hello without one are both fine.
+      if (path.join('.').match(/^(items\.\d+\.(value|json)|head$)/)) continue
       for (const value of wrong) {
         const was = path.reduce<unknown>((at, key) => (at as Record<string, unknown>)[key], frame)
         if (typeof was === typeof value && typeof value !== 'number' && typeof value !== 'string') continue

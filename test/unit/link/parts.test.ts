@@ -1,10 +1,8 @@
 import t from 'tap'
 import { createAdmission } from '../../../src/link/admission.ts'
 import { createDesk } from '../../../src/link/desk.ts'
-import { ackEvents, eventsWait, loseEvents, newEventOutbox, nextEventsFrame, putEvent } from '../../../src/link/event-outbox.ts'
 import { keepaliveAtMs, keepaliveDue, keepaliveHeard, keepaliveOpened, keepalivePong, newKeepalive } from '../../../src/link/keepalive.ts'
-import { EVENT_TTL_MS, EVENTS_KEPT_BYTES_MAX, EVENTS_KEPT_MAX, STATUS_FRAME_BYTES, STATUS_KEYS_MAX } from '../../../src/link/limits.ts'
-import type { DeviceEvent } from '../../../src/link/messages.ts'
+import { KEEPALIVE_GOOD_MAX, KEEPALIVE_MS_MIN, STATUS_FRAME_BYTES, STATUS_KEYS_MAX } from '../../../src/link/limits.ts'
 import { type MuxOutput, muxConsumed, muxEnd, muxFrame, muxOpen, muxOpened, muxWrite, newMux } from '../../../src/link/mux.ts'
 import { applyPatch, makePatch } from '../../../src/link/patch.ts'
 import {
@@ -66,62 +64,55 @@ t.test('status frames stay within their size, and the digest says what the serve
   t.notOk(statusWaits(box), 'an equal value costs nothing')
 })
 
-const event = (note: string): Omit<DeviceEvent, 'cursor'> => ({
-  regarding: { kind: 'Pod', name: 'a', uid: 'u' },
-  type: 'Normal',
-  reason: 'R',
-  note,
-  time: '2026-11-22T10:00:00Z',
-})
+const answer = (k: ReturnType<typeof newKeepalive>): void => {
+  const at = keepaliveAtMs(k)
+  keepaliveDue(k, at)
+  keepalivePong(k, k.n)
+  keepaliveHeard(k, at + 50)
+}
 
-t.test('events: the oldest go over the bounds of count, bytes and age, and are counted', async t => {
-  const box = newEventOutbox()
-  for (let i = 0; i < EVENTS_KEPT_MAX + 5; i++) putEvent(box, codec, event(`n${i}`), 0)
-  t.strictSame([box.kept.length, box.dropped, box.kept[0]?.cursor], [EVENTS_KEPT_MAX, 5, 6])
-  for (let i = 0; i < 1000; i++) putEvent(box, codec, event('y'.repeat(1000)), 1000)
-  t.ok(box.bytes <= EVENTS_KEPT_BYTES_MAX)
-  t.equal(
-    box.bytes,
-    box.kept.reduce((sum, kept) => sum + kept.bytes, 0),
-  )
-  const frame = JSON.parse(nextEventsFrame(box, 2000) ?? '') as { dropped: number; items: DeviceEvent[] }
-  t.equal(frame.dropped, box.dropped)
-  t.equal(nextEventsFrame(box, 2000), undefined, 'one batch at a time')
-  loseEvents(box)
-  const again = JSON.parse(nextEventsFrame(box, 2000) ?? '') as { items: DeviceEvent[] }
-  t.strictSame(again.items, frame.items)
-  ackEvents(box, again.items.at(-1)!.cursor)
-  const kept = box.kept.length
-  t.match(nextEventsFrame(box, 1000 + EVENT_TTL_MS), /"items":\[\],"dropped":/)
-  t.strictSame([box.kept.length, box.bytes], [0, 0])
-  t.equal(box.dropped - frame.dropped, kept)
-  ackEvents(box, 0)
-  t.notOk(eventsWait(box))
-})
+const breakOff = (k: ReturnType<typeof newKeepalive>): void => {
+  keepaliveDue(k, keepaliveAtMs(k))
+  keepaliveDue(k, keepaliveAtMs(k))
+  keepaliveOpened(k, k.capMs, k.heardMs + k.intervalMs + 60_000)
+}
 
-t.test('keepalive doubles while it is answered, halves when it was not, and then takes longer to try again', async t => {
+t.test('keepalive doubles while it is answered, halves where a length never was, and then takes longer to try again', async t => {
   const k = newKeepalive(60_000)
   keepaliveOpened(k, 240_000, 0)
+  for (let i = 0; i < 3; i++) answer(k)
+  t.equal(k.intervalMs, 120_000)
+  breakOff(k)
   t.equal(k.intervalMs, 60_000)
-  const pong = (): void => {
-    const at = keepaliveAtMs(k)
-    t.equal(keepaliveDue(k, at), 'ping')
-    keepalivePong(k, k.n)
-    keepaliveHeard(k, at + 50)
-  }
-  for (let i = 0; i < 6; i++) pong()
-  t.equal(k.intervalMs, 240_000)
-  for (let i = 0; i < 6; i++) pong()
-  t.equal(k.intervalMs, 240_000, 'never beyond what was announced')
-  t.equal(keepaliveDue(k, keepaliveAtMs(k)), 'ping')
-  t.equal(keepaliveDue(k, keepaliveAtMs(k)), 'halfOpen')
+  for (let i = 0; i < 11; i++) answer(k)
+  t.equal(k.intervalMs, 60_000)
+  answer(k)
   t.equal(k.intervalMs, 120_000)
-  keepaliveOpened(k, 240_000, 0)
-  for (let i = 0; i < 11; i++) pong()
-  t.equal(k.intervalMs, 120_000)
-  pong()
-  t.equal(k.intervalMs, 240_000)
 })
+
+t.test(
+  'a link that breaks is not taken for a path that forgets: the keepalive keeps its interval, or has it back within the hour',
+  async t => {
+    const k = newKeepalive(20_000)
+    keepaliveOpened(k, 20_000, 0)
+    answer(k)
+    for (let i = 0; i < 10; i++) {
+      breakOff(k)
+      t.equal(k.intervalMs, 20_000, 'a length that was answered before')
+      answer(k)
+    }
+    for (let i = 0; i < 50; i++) breakOff(k)
+    t.equal(k.intervalMs, KEEPALIVE_MS_MIN)
+    const sinceMs = k.heardMs
+    let pings = 0
+    while (k.intervalMs < 20_000) {
+      answer(k)
+      pings++
+    }
+    t.ok(pings <= KEEPALIVE_GOOD_MAX)
+    t.ok(k.heardMs - sinceMs <= 3_600_000)
+  },
+)
 
 t.test('streams: whatever the sizes and the order of reading, all bytes arrive in order within the credit', async () => {
   const step = fc.oneof(
@@ -155,7 +146,7 @@ t.test('streams: whatever the sizes and the order of reading, all bytes arrive i
         () => a,
         () => fromA,
       )
-      const id = muxOpen(a, { do: 'logs', namespace: 'n', pod: 'p', container: 'c', options: {} }, fromA)!
+      const id = muxOpen(a, { do: 'logs', namespace: 'n', pod: 'p', container: 'c', options: {} }, false, fromA)!
       const read = (): void => {
         const next = unread.shift()
         if (!next) return

@@ -150,7 +150,7 @@ t.test('whatever is delayed, cut, frozen, restarted or refused: the device never
       const held = (w.disk?.document.configMaps ?? []).map(map => [map.metadata.name ?? '', map.data?.['value']] as const)
       const told = [...w.reported].map(([key, value]) => [key, JSON.stringify(value)] as const)
       const same =
-        canonicalJson([byKey(held), byKey(w.seen), chatter, w.device.events.kept.length]) ===
+        canonicalJson([byKey(held), byKey(w.seen), chatter, w.device.boxes.events.kept.length + w.device.boxes.telemetry.kept.length]) ===
         canonicalJson([byKey(Object.entries(w.truth.values)), byKey(told), [], 0])
       if (!same || fault(w) !== undefined)
         throw new Error(

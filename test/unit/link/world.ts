@@ -5,7 +5,7 @@ import { createHash } from 'node:crypto'
 import { seededRandom } from '../../../src/base/random.ts'
 import type { ConfigMap } from '../../../src/kinds/config-map.ts'
 import { createDesk, type Desk } from '../../../src/link/desk.ts'
-import { PROFILES } from '../../../src/link/limits.ts'
+import type { OutboxItem, Uplink } from '../../../src/link/link.ts'
 import type { Document, HeldHead, StatusItem } from '../../../src/link/messages.ts'
 import { nodeCodec } from '../../../src/link/node-codec.ts'
 import {
@@ -71,14 +71,21 @@ export interface World {
   /** What survives a restart of the device. */
   disk: { head: HeldHead; document: Document } | undefined
   diskFull: boolean
+  /** The outboxes on disk. */
+  readonly kept: { readonly items: Map<string, OutboxItem>; state: unknown; writes: number }
+  uplink: Uplink
+  contactMs: number | undefined
+  /** What the hub says to a device that is to send its whole status. */
+  wholeStatusMs: number
   wires: Wire[]
   reachable: boolean
   /** What the server's API would show, by key. */
   readonly seen: Map<string, string>
   readonly reported: Map<string, unknown>
   readonly events: string[]
+  readonly telemetry: string[]
   /** Callbacks not answered yet. */
-  readonly callbacks: { readonly wire: Wire; readonly output: Extract<ServerOutput, { do: 'status' | 'events' }> }[]
+  readonly callbacks: { readonly wire: Wire; readonly output: Extract<ServerOutput, { do: 'status' | 'events' | 'telemetry' }> }[]
   rejectCallbacks: boolean
   readonly applied: { readonly head: HeldHead; readonly document: Document }[]
   readonly refused: string[]
@@ -99,11 +106,16 @@ export const newWorld = (): World => {
     device: undefined as unknown as DeviceState,
     disk: undefined,
     diskFull: false,
+    kept: { items: new Map(), state: undefined, writes: 0 },
+    uplink: { uplink: 'eth0', profile: 'lan' },
+    contactMs: undefined,
+    wholeStatusMs: 0,
     wires: [],
     reachable: true,
     seen: new Map(),
     reported: new Map(),
     events: [],
+    telemetry: [],
     callbacks: [],
     rejectCallbacks: false,
     applied: [],
@@ -137,14 +149,15 @@ export const startDevice = (w: World): void => {
   for (const wire of w.wires) wire.deviceOpen = false
   w.device = newDeviceState({
     device: DEVICE,
-    bootID: 'boot-1',
     run: `run-${++w.run}`,
     random: seededRandom(`device-${w.run}`),
     codec,
     verify: (text, signature) => signature === signWith('key', text),
-    profile: PROFILES.lan,
+    uplink: w.uplink,
+    contactMs: w.contactMs,
+    hasDisk: true,
   })
-  put(w, { in: 'start', held: w.disk })
+  put(w, { in: 'start', held: w.disk, kept: { items: [...w.kept.items.values()], state: w.kept.state } })
   for (const [key, value] of w.reported) put(w, { in: 'status', key, value })
 }
 
@@ -167,8 +180,9 @@ const carryDevice = (w: World, output: DeviceOutput): void => {
           announce: run => {
             const time = '2026-11-22T10:00:00Z'
             const timeSig = signWith(w.desk.secret, `helio-time-v1\n${DEVICE}\n${run}\n${time}`)
-            return { time, timeSig, herdWindowMs: 1000, keepaliveMs: 20_000 }
+            return { time, timeSig, herdWindowMs: 1000 }
           },
+          wholeStatus: () => w.wholeStatusMs,
         },
         w.nowMs,
       )
@@ -192,6 +206,19 @@ const carryDevice = (w: World, output: DeviceOutput): void => {
         put(w, { in: 'saved' })
       }
       return
+    case 'keep': {
+      const { batch } = output
+      if (w.diskFull) {
+        put(w, { in: 'keepFailed', message: 'no space' })
+        return
+      }
+      for (const item of batch.append) w.kept.items.set(`${item.outbox}/${item.cursor}`, item)
+      for (const [key, item] of w.kept.items) if (item.cursor <= (batch.forget[item.outbox] ?? 0)) w.kept.items.delete(key)
+      w.kept.state = JSON.parse(JSON.stringify(batch.state))
+      w.kept.writes++
+      put(w, { in: 'kept' })
+      return
+    }
     case 'document':
       w.applied.push({ head: output.head, document: output.document })
       return
@@ -216,7 +243,7 @@ const carryServer = (w: World, wire: Wire, output: ServerOutput): void => {
   if (output.do === 'send') wire.down.push(output.text)
   else if (output.do === 'close') wire.serverOpen = false
   else if (output.do === 'refused') w.refused.push(output.why)
-  else if (output.do === 'status' || output.do === 'events') w.callbacks.push({ wire, output })
+  else if (output.do === 'status' || output.do === 'events' || output.do === 'telemetry') w.callbacks.push({ wire, output })
   else if (output.do === 'greeted')
     for (const other of w.wires) if (other !== wire && other.serverOpen) putServer(w, other, { in: 'stop', reason: 'replaced' })
 }
@@ -270,7 +297,8 @@ export const settle = (w: World): boolean => {
       if (item.value === null) w.seen.delete(item.key)
       else w.seen.set(item.key, JSON.stringify(item.value))
   } else if (ok && output.do === 'events') w.events.push(...output.items.map(event => event.note))
-  putServer(w, wire, output.do === 'status' ? { in: 'statusDone', ok } : { in: 'eventsDone', ok })
+  else if (ok && output.do === 'telemetry') w.telemetry.push(...output.items.map(item => `${item.name}=${item.value}`))
+  putServer(w, wire, { in: `${output.do}Done`, ok })
   return true
 }
 
