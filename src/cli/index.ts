@@ -14,6 +14,7 @@ export const VERBS: readonly VerbEntry[] = [
   { name: 'rollout', summary: 'watch, undo, pause or restart a rollout', load: () => import('./rollout.ts') },
   { name: 'image', summary: 'import and list the images of this device', load: () => import('./image.ts') },
   { name: 'device', summary: 'ask the agent on this machine, without the server', load: () => import('./device.ts') },
+  { name: 'hold', summary: 'list and lift the holds that operators made at their devices', load: () => import('./hold.ts') },
   { name: 'broker', summary: 'write the configuration of an MQTT broker for this cluster', load: () => import('./broker.ts') },
   { name: 'api-resources', summary: 'list what the server has kinds for', load: () => import('./api-resources.ts') },
   { name: 'version', summary: 'print the versions of client and server', load: () => import('./version.ts') },
