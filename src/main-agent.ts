@@ -106,10 +106,17 @@ const whyNeverJoins = (dataDir: string, server: unknown, token: unknown): { prob
 }
 
 /** The ways that `--link` and `--mqtt-url` name, or what is wrong with them. */
-const linkOptionsOf = ({ link, mqttUrl }: OptionValues): LinkOptions | { problem: string; hint: string } => {
+const linkOptionsOf = ({ link, mqttUrl, mqttBroker }: OptionValues): LinkOptions | { problem: string; hint: string } => {
   const ways = parseWays(String(link))
   if (!ways)
     return { problem: `--link: ${JSON.stringify(link)} is not a way to the server`, hint: 'ws, mqtt, auto, or a list such as mqtt,ws' }
+  if (mqttBroker !== undefined)
+    return isMqttUrl(String(mqttBroker))
+      ? { ways, mqttBroker: String(mqttBroker) }
+      : {
+          problem: `--mqtt-broker: ${JSON.stringify(mqttBroker)} is not mqtts://HOST:PORT`,
+          hint: 'for example --mqtt-broker mqtts://broker.example:8883',
+        }
   if (mqttUrl === undefined) return { ways }
   return isMqttUrl(String(mqttUrl))
     ? { ways, mqttUrl: String(mqttUrl) }

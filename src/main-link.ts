@@ -1,8 +1,10 @@
 // The ways from this device to its server, as `--link` names them. A new way is one line in WAYS.
 
+import { systemClock } from './host/clock.ts'
 import { systemPki } from './host/pki.ts'
+import { systemRandom } from './host/random.ts'
 import type { Dialer } from './link/link.ts'
-import { clusterIdOf, failoverDialer, loadMqtt, webSocketDialer } from './link/transports/index.ts'
+import { clusterIdOf, failoverDialer, loadBroker, loadMqtt, webSocketDialer } from './link/transports/index.ts'
 
 /** What of a device's identity its ways need; a certificate that was renewed is read at the next dial. */
 export interface LinkIdentity {
@@ -14,6 +16,9 @@ export interface LinkIdentity {
   readonly key: string
   /** As the server told at joining. */
   readonly mqttPort?: number
+  readonly mqttBroker?: string
+  /** Public key of the server's signatures. */
+  readonly headKey: string
 }
 
 export interface LinkOptions {
@@ -21,6 +26,8 @@ export interface LinkOptions {
   readonly ways: readonly WayName[]
   /** `mqtts://host:port`; by default the host of the server's address, and the port it told at joining. */
   readonly mqttUrl?: string
+  /** `mqtts://host:port` of a broker: MQTT goes there; by default the one told at joining, if there was one. */
+  readonly mqttBroker?: string
 }
 
 const MQTT_PORT_DEFAULT = 8883
@@ -44,17 +51,34 @@ const credentialsOf = (identity: LinkIdentity) => () => ({ ca: identity.ca, cert
 const mqttUrlOf = (identity: LinkIdentity): string =>
   `mqtts://${new URL(identity.server).hostname}:${identity.mqttPort ?? MQTT_PORT_DEFAULT}`
 
+/** Longest silence of a session whose pings are answered; the broker gives half as much again. */
+const BROKER_KEEPALIVE_SECONDS = 30 * 60
+
+const brokerWay = async (identity: LinkIdentity, url: string): Promise<Dialer> =>
+  (await loadBroker()).brokerDialer({
+    url,
+    cluster: clusterIdOf(systemPki.publicKeyPin(identity.ca)),
+    device: identity.nodeName,
+    credentials: credentialsOf(identity),
+    verify: (text, signature) => systemPki.verify(identity.headKey, text, signature),
+    clock: systemClock,
+    random: systemRandom,
+    keepaliveSeconds: BROKER_KEEPALIVE_SECONDS,
+  })
+
 const WAYS = {
   ws: (identity: LinkIdentity): Dialer => webSocketDialer({ server: identity.server, credentials: credentialsOf(identity) }),
-  mqtt: (identity: LinkIdentity, { mqttUrl }: LinkOptions): Dialer =>
-    loadedLater(async () =>
-      (await loadMqtt()).mqttDialer({
+  mqtt: (identity: LinkIdentity, { mqttUrl, mqttBroker }: LinkOptions): Dialer =>
+    loadedLater(async () => {
+      const broker = mqttBroker ?? (mqttUrl === undefined ? identity.mqttBroker : undefined)
+      if (broker !== undefined) return brokerWay(identity, broker)
+      return (await loadMqtt()).mqttDialer({
         url: mqttUrl ?? mqttUrlOf(identity),
         cluster: clusterIdOf(systemPki.publicKeyPin(identity.ca)),
         device: identity.nodeName,
         credentials: credentialsOf(identity),
-      }),
-    ),
+      })
+    }),
 }
 
 export type WayName = keyof typeof WAYS

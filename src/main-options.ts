@@ -34,7 +34,12 @@ export const SERVER_OPTIONS: readonly Option[] = [
     describe: 'addresses of pods; each node gets a /24 of it',
   },
   { flag: 'mqtt-port', type: 'port', value: 'PORT', describe: 'port of the MQTT 5 endpoint for devices, 8883 as a rule (default: none)' },
-  { flag: 'mqtt-broker', type: 'text', value: 'URL', describe: 'refused: this version cannot use a broker' },
+  {
+    flag: 'mqtt-broker',
+    type: 'text',
+    value: 'URL',
+    describe: 'mqtts://HOST:PORT of a broker through which devices come in too; see helio broker',
+  },
 ]
 
 export const AGENT_OPTIONS: readonly Option[] = [
@@ -59,6 +64,12 @@ export const AGENT_OPTIONS: readonly Option[] = [
     type: 'text',
     value: 'URL',
     describe: 'mqtts://HOST:PORT of the server (default: its host, and the port it told at joining or 8883)',
+  },
+  {
+    flag: 'mqtt-broker',
+    type: 'text',
+    value: 'URL',
+    describe: 'mqtts://HOST:PORT of a broker the server is at: --link mqtt goes there (default: the one told at joining)',
   },
 ]
 

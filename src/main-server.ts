@@ -8,6 +8,7 @@ import { systemFiles } from './host/files.ts'
 import { jsonLog, type LogLevel } from './host/log.ts'
 import { systemPki } from './host/pki.ts'
 import { systemRandom } from './host/random.ts'
+import { isMqttUrl } from './main-link.ts'
 import { complain, explain, readRole, socketGroupsOf, untilStopped, VERSION } from './main-options.ts'
 
 const ownAddresses = (): string[] =>
@@ -19,8 +20,12 @@ const ownAddresses = (): string[] =>
 export const runServer = async (argv: readonly string[]): Promise<number> => {
   const options = await readRole('server', argv)
   if (typeof options === 'number') return options
-  if (options['mqttBroker'] !== undefined) {
-    complain('--mqtt-broker: this version speaks WebSocket only', 'leave the flag out')
+  const mqttBroker = options['mqttBroker'] === undefined ? undefined : String(options['mqttBroker'])
+  if (mqttBroker !== undefined && !isMqttUrl(mqttBroker)) {
+    complain(
+      `--mqtt-broker: ${JSON.stringify(mqttBroker)} is not mqtts://HOST:PORT`,
+      'for example --mqtt-broker mqtts://broker.example:8883',
+    )
     return 2
   }
   const log = jsonLog(options['logLevel'] as LogLevel)
@@ -41,6 +46,7 @@ export const runServer = async (argv: readonly string[]): Promise<number> => {
       bind: String(options['bind']),
       port: Number(options['port']),
       mqttPort: Number(options['mqttPort'] ?? 0),
+      ...(mqttBroker === undefined ? {} : { mqttBroker: mqttBroker.replace(/\/$/, '') }),
       clusterCIDR: String(options['clusterCidr']),
       // Addresses come and go with networks; only those of a server that listens beyond loopback belong into its certificate.
       altNames: [hostname(), ...(options['bind'] === '127.0.0.1' ? [] : ownAddresses())],

@@ -88,6 +88,7 @@ export const join = async (asked: JoinRequest, deps: JoinDeps): Promise<DeviceId
       headKey: field('headKey'),
       issuedAt: timestamp(deps.clock.now()),
       ...(isPort(answer['mqttPort']) ? { mqttPort: answer['mqttPort'] } : {}),
+      ...(isBrokerUrl(answer['mqttBroker']) ? { mqttBroker: answer['mqttBroker'] } : {}),
     }
   } catch (error) {
     if (error instanceof ApiError) throw error
@@ -97,6 +98,8 @@ export const join = async (asked: JoinRequest, deps: JoinDeps): Promise<DeviceId
     })
   }
 }
+
+const isBrokerUrl = (value: unknown): value is string => typeof value === 'string' && /^mqtts:\/\/[^/@?#\s]{1,300}$/.test(value)
 
 const isPort = (value: unknown): value is number => Number.isInteger(value) && Number(value) > 0 && Number(value) < 65_536
 

@@ -21,6 +21,8 @@ export interface DeviceIdentity {
   readonly linkPath: string
   /** Of the server's MQTT endpoint, as it was told at joining. */
   readonly mqttPort?: number
+  /** `mqtts://host:port` of a broker the server is at, as it was told at joining. */
+  readonly mqttBroker?: string
   readonly clusterCIDR: string
   /** PEM: the server's authority (pinned by the join token), this device's certificate and key, the public key that signs heads. */
   readonly ca: string

@@ -5,6 +5,7 @@ import type { Files } from '../base/files.ts'
 import type { Log } from '../base/log.ts'
 import type { KeyPair, Pki } from '../base/pki.ts'
 import { type Random, uuid } from '../base/random.ts'
+import { BROKER_CLIENT_NAME, BROKER_ORGANIZATION } from '../link/transports/index.ts'
 
 export interface Credentials {
   readonly authority: KeyPair
@@ -106,6 +107,23 @@ const tokenOf = (deps: CredentialsDeps, authority: KeyPair): string => {
   deps.files.write(file, `${token}\n`, 0o600)
   return token
 }
+
+/** Who the server is to a broker. */
+export interface BrokerIdentity {
+  readonly authorityPem: string
+  readonly client: KeyPair
+}
+
+/** The certificate with which the server comes to a broker; it is nobody on this server's own API. */
+export const openBrokerIdentity = (deps: CredentialsDeps, { authority }: Pick<Credentials, 'authority'>): BrokerIdentity => ({
+  authorityPem: authority.certPem,
+  client: leafOf(deps, authority, 'broker-client', {
+    commonName: BROKER_CLIENT_NAME,
+    organizations: [BROKER_ORGANIZATION],
+    altNames: [],
+    usage: 'client',
+  }),
+})
 
 export const openCredentials = (deps: CredentialsDeps): Credentials => {
   const authority = authorityOf(deps)

@@ -28,6 +28,8 @@ export interface JoinDeps {
   readonly clusterCIDR: string
   /** 0: there is no MQTT endpoint. */
   readonly mqttPort?: number
+  /** Told to devices that join. */
+  readonly mqttBroker?: string | undefined
   readonly nowMs: () => number
 }
 
@@ -40,6 +42,8 @@ export interface JoinAnswer {
   readonly clusterCIDR: string
   /** Of the server's own MQTT endpoint, on the host of its API; absent when there is none. */
   readonly mqttPort?: number
+  /** `mqtts://host:port` of a broker the server is at; absent when there is none. */
+  readonly mqttBroker?: string
 }
 
 /** Names the public key a node name belongs to. */
@@ -146,6 +150,7 @@ export const createJoin = (deps: JoinDeps): ((body: unknown) => Promise<JoinAnsw
       linkPath: LINK_PATH,
       clusterCIDR: deps.clusterCIDR,
       ...(deps.mqttPort ? { mqttPort: deps.mqttPort } : {}),
+      ...(deps.mqttBroker === undefined ? {} : { mqttBroker: deps.mqttBroker }),
     }
   }
   return body => {

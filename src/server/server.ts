@@ -13,7 +13,15 @@ import { KINDS } from '../kinds/index.ts'
 import { createScheduling } from '../scheduler/scheduler.ts'
 import { openStore, type Store } from '../store/store.ts'
 import { checkClusterCIDR } from './addresses.ts'
-import { type Credentials, kubeconfigText, openCredentials } from './credentials.ts'
+import { type BrokerGate, openBroker } from './broker.ts'
+import {
+  type BrokerIdentity,
+  type Credentials,
+  type CredentialsDeps,
+  kubeconfigText,
+  openBrokerIdentity,
+  openCredentials,
+} from './credentials.ts'
 import { deviceOf, linkUpgrade, type MqttGate, openMqttGate } from './device-gate.ts'
 import { type Devices, openDevices } from './devices.ts'
 import { createJoin } from './join.ts'
@@ -30,6 +38,8 @@ export interface ServerConfiguration {
   readonly port: number
   /** The MQTT endpoint for devices; off when absent or 0. */
   readonly mqttPort?: number
+  /** `mqtts://host:port` of a broker through which devices come in too; none when absent. */
+  readonly mqttBroker?: string
   readonly clusterCIDR: string
   /** Names and addresses of this machine for the certificate, besides loopback and `bind`. */
   readonly altNames: readonly string[]
@@ -112,10 +122,12 @@ interface Parts {
   loop?: Loop
   listener?: Listener
   mqtt?: MqttGate
+  broker?: BrokerGate
 }
 
-const closeAll = async ({ listener, mqtt, loop, devices, view, store }: Parts): Promise<void> => {
+const closeAll = async ({ listener, mqtt, broker, loop, devices, view, store }: Parts): Promise<void> => {
   await Promise.all([listener?.close(), mqtt?.close(), loop?.stop(), devices?.close()])
+  await broker?.close()
   view?.close()
   await store.close()
 }
@@ -141,7 +153,7 @@ export const startServer = async (deps: ServerDeps, config: ServerConfiguration)
   const { clock, random, log, pki } = deps
   const startedMs = clock.mono()
   const clusterCIDR = checkClusterCIDR(config.clusterCIDR)
-  const credentials = openCredentials({
+  const keyDeps: CredentialsDeps = {
     dir: config.dataDir,
     files: deps.files,
     pki,
@@ -149,7 +161,9 @@ export const startServer = async (deps: ServerDeps, config: ServerConfiguration)
     log,
     nowMs: clock.now(),
     altNames: altNamesOf(config),
-  })
+  }
+  const credentials = openCredentials(keyDeps)
+  const brokerIdentity = config.mqttBroker === undefined ? undefined : openBrokerIdentity(keyDeps, credentials)
   const store = await openStore({ dir: `${config.dataDir}/store`, clock, random, log })
   if (store.recovery.kind !== 'clean')
     log[store.recovery.kind === 'created' ? 'info' : 'error'](store.recovery.message, {
@@ -158,7 +172,7 @@ export const startServer = async (deps: ServerDeps, config: ServerConfiguration)
     })
   const parts: Parts = { store }
   try {
-    const url = await assemble(deps, config, { clusterCIDR, credentials, parts, startedMs })
+    const url = await assemble(deps, config, { clusterCIDR, credentials, brokerIdentity, parts, startedMs })
     return { url, joinToken: credentials.joinToken, close: () => closeAll(parts) }
   } catch (error) {
     // A store left open would look like a loss at the next start.
@@ -170,6 +184,7 @@ export const startServer = async (deps: ServerDeps, config: ServerConfiguration)
 interface Beginnings {
   readonly clusterCIDR: string
   readonly credentials: Credentials
+  readonly brokerIdentity: BrokerIdentity | undefined
   readonly parts: Parts
   readonly startedMs: number
 }
@@ -178,7 +193,7 @@ interface Beginnings {
 const assemble = async (
   deps: ServerDeps,
   config: ServerConfiguration,
-  { clusterCIDR, credentials, parts, startedMs }: Beginnings,
+  { clusterCIDR, credentials, brokerIdentity, parts, startedMs }: Beginnings,
 ): Promise<string> => {
   const { clock, random, log, pki } = deps
   const { store } = parts
@@ -205,7 +220,16 @@ const assemble = async (
   })
   late.devices = devices
   parts.devices = devices
-  const join = createJoin({ credentials, pki, verbs, view: () => view, clusterCIDR, mqttPort: config.mqttPort ?? 0, nowMs: clock.now })
+  const join = createJoin({
+    credentials,
+    pki,
+    verbs,
+    view: () => view,
+    clusterCIDR,
+    mqttPort: config.mqttPort ?? 0,
+    mqttBroker: config.mqttBroker,
+    nowMs: clock.now,
+  })
   const api = createApi(
     {
       store,
@@ -238,6 +262,11 @@ const assemble = async (
   parts.listener = listener
   if (config.mqttPort)
     parts.mqtt = await openMqttGate({ view, pki, hub: devices.hub, clock, log, credentials }, { bind: config.bind, port: config.mqttPort })
+  if (config.mqttBroker !== undefined && brokerIdentity)
+    parts.broker = await openBroker(
+      { view, pki, hub: devices.hub, clock, random, log, headKeyPem: credentials.headKey.privatePem, identity: brokerIdentity },
+      config.mqttBroker,
+    )
   const renamed = await renameUnboundPods(store, random)
   if (renamed > 0) log.info('pods without a node in the backup got new uids', { pods: renamed })
   const loop = startLoop({ clock, random, log, store, view, verbs, kinds: KINDS, controllers: [...controllers, createScheduling()] })
