@@ -19,7 +19,8 @@ export interface HandlerTarget {
 
 export type Action =
   | { readonly do: 'configureNetwork'; readonly config: NetworkConfig }
-  | { readonly do: 'writeVolumes'; readonly uid: string; readonly layout: PodLayout }
+  /** `fresh`: nothing of the pod runs, so what an earlier boot left may be replaced. */
+  | { readonly do: 'writeVolumes'; readonly uid: string; readonly layout: PodLayout; readonly fresh: boolean }
   | { readonly do: 'createSandbox'; readonly uid: string; readonly sandbox: SandboxSpec }
   | { readonly do: 'attach'; readonly uid: string; readonly netns: string; readonly address: string }
   | {

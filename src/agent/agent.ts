@@ -99,6 +99,7 @@ const deviceOf = (deps: AgentDeps, nodeName: string, facts: HostFacts, accounts:
   runtimeName: deps.runtime.name,
   isolatesNetwork: deps.runtime.isolatesNetwork,
   sharesDev: deps.runtime.name === 'process',
+  secretsInMemory: deps.runtime.name === 'crun',
   podsDir: `${deps.dir}/pods`,
   logsDir: `${deps.dir}/logs`,
   ...hostFiles(),

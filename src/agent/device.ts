@@ -17,6 +17,8 @@ export interface Device {
   readonly runtimeName: string
   /** Pods get a network namespace of their own. */
   readonly isolatesNetwork: boolean
+  /** Volumes with Secrets are kept in memory and never touch the disk: the runtime sees mounts made by the agent, and it may make them. */
+  readonly secretsInMemory?: boolean
   /** Plain processes see the device's own /dev, where no file of ours has a place. */
   readonly sharesDev?: boolean
   /** Absolute: `…/pods/<uid>/…`, `…/logs/<ns>_<pod>_<uid>/…`. */

@@ -90,8 +90,8 @@ export const createExecutor = (deps: ExecutorDeps): Executor => {
       await network.configure(config)
       return {}
     },
-    writeVolumes: async ({ layout }) => {
-      await writeLayout(layout, exec)
+    writeVolumes: async ({ layout, fresh }) => {
+      await writeLayout(layout, exec, fresh)
       return {}
     },
     createSandbox: async ({ sandbox }) => {

@@ -92,6 +92,9 @@ export const LOCAL_CONNECTIONS_MAX = 32
 /** Warnings kept for the operator; the oldest are dropped. */
 export const WARNINGS_MAX = 50
 
+/** Size of a volume of Secrets in memory; documents are bounded far below. Above it the write fails and is tried again. */
+export const SECRET_VOLUME_BYTES_MAX = 64 * 1024 * 1024
+
 /** The copy of the desired state beside the database; a larger one is not read back (documents are bounded far below by the link). */
 export const COPY_BYTES_MAX = 64 * 1024 * 1024
 

@@ -99,7 +99,7 @@ const planSetup = (pod: Pod, record: PodRecord, layout: PodLayout | ConfigProble
   // What was set up once stays usable when its ConfigMap is deleted later: the files are still there.
   if (problem !== undefined && record.sandbox === 'absent') return { ready: false, ...trouble }
   if (layout && !isProblem(layout) && record.volumesRevision !== layout.revision)
-    return { ready: false, action: { do: 'writeVolumes', uid, layout } }
+    return { ready: false, action: { do: 'writeVolumes', uid, layout, fresh: record.sandbox === 'absent' } }
   if (record.sandbox === 'absent')
     return { ready: false, action: { do: 'createSandbox', uid, sandbox: sandboxSpec(pod, record, world.device) } }
   if (own && record.netns !== undefined && !record.attached && record.address !== undefined)

@@ -19,6 +19,7 @@ import {
 } from 'node:fs'
 import { dirname, join } from 'node:path'
 import type { Exec } from '../base/exec.ts'
+import { SECRET_VOLUME_BYTES_MAX } from './limits.ts'
 import type { PodLayout, VolumeFile, VolumeLayout } from './volumes.ts'
 
 const bytesOf = (file: VolumeFile): Buffer =>
@@ -144,11 +145,27 @@ const hostFolder = ({ path, type }: Extract<VolumeLayout, { holds: 'host' }>): v
     throw new Error(`hostPath type check failed: ${path} is not a ${type.replace('OrCreate', '').toLowerCase()}`)
 }
 
-/** Makes everything of a layout so. May run again at any time. */
-export const writeLayout = async (layout: PodLayout, exec: Exec): Promise<void> => {
+/**
+ * A file system in memory for a volume of Secrets, as upstream has it. Files that are there without one are of an earlier version or boot:
+ * they give way when nothing of the pod runs; a pod that runs keeps the folder its containers see.
+ */
+const secretFolder = async (dir: string, exec: Exec, fresh: boolean): Promise<void> => {
+  if (mountsBelow(dir).includes(dir)) return
+  if (existsSync(dir) && readdirSync(dir).length > 0 && !fresh) return
+  rmSync(dir, { recursive: true, force: true })
+  mkdirSync(dir, { recursive: true, mode: 0o755 })
+  const options = `nosuid,nodev,mode=0755,size=${SECRET_VOLUME_BYTES_MAX}`
+  const { code, stderr } = await exec.run('mount', ['-t', 'tmpfs', '-o', options, 'tmpfs', dir])
+  if (code !== 0) throw new Error(`mount Secrets in memory: ${stderr.trim()}`)
+}
+
+/** Makes everything of a layout so. May run again at any time. `fresh`: nothing of the pod runs. */
+export const writeLayout = async (layout: PodLayout, exec: Exec, fresh = false): Promise<void> => {
   for (const volume of layout.volumes) {
-    if (volume.holds === 'files') writeFiles(volume.dir, volume.files, volume.fsGroup)
-    else if (volume.holds === 'empty') emptyFolder(volume.dir, volume.fsGroup)
+    if (volume.holds === 'files') {
+      if (volume.inMemory) await secretFolder(volume.dir, exec, fresh)
+      writeFiles(volume.dir, volume.files, volume.fsGroup)
+    } else if (volume.holds === 'empty') emptyFolder(volume.dir, volume.fsGroup)
     else if (volume.holds === 'memory') await memoryFolder(volume, exec)
     else hostFolder(volume)
   }

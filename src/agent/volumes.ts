@@ -18,7 +18,14 @@ export interface VolumeFile {
 }
 
 export type VolumeLayout =
-  | { readonly holds: 'files'; readonly dir: string; readonly files: readonly VolumeFile[]; readonly fsGroup?: number }
+  | {
+      readonly holds: 'files'
+      readonly dir: string
+      readonly files: readonly VolumeFile[]
+      readonly fsGroup?: number
+      /** Holds Secrets: on a file system in memory. */
+      readonly inMemory?: true
+    }
   | { readonly holds: 'empty'; readonly dir: string; readonly fsGroup?: number }
   | { readonly holds: 'memory'; readonly dir: string; readonly sizeBytes: number; readonly fsGroup?: number }
   | { readonly holds: 'host'; readonly path: string; readonly type: string }
@@ -125,13 +132,17 @@ const filesOf = (pod: Pod, volume: Volume, around: Surroundings, facts: PodFacts
   return projected && projectedFiles(pod, projected, around, facts)
 }
 
+const holdsSecrets = ({ secret, projected }: Volume): boolean =>
+  secret !== undefined || (projected?.sources ?? []).some(part => 'secret' in (part as object))
+
 const layoutOf = (pod: Pod, volume: Volume, device: Device, around: Surroundings, facts: PodFacts): VolumeLayout | ConfigProblem => {
   if (volume.hostPath) return { holds: 'host', path: volume.hostPath.path, type: volume.hostPath.type ?? '' }
   const dir = volumeDir(device, pod.metadata.uid ?? '', volume.name)
   const fsGroup = pod.spec.securityContext?.fsGroup
   const owned = { dir, ...(fsGroup === undefined ? {} : { fsGroup }) }
   const files = filesOf(pod, volume, around, facts)
-  if (files) return isProblem(files) ? files : { holds: 'files', files, ...owned }
+  if (files && isProblem(files)) return files
+  if (files) return { holds: 'files', files, ...owned, ...(device.secretsInMemory && holdsSecrets(volume) ? { inMemory: true } : {}) }
   const { emptyDir } = volume
   if (emptyDir?.medium === 'Memory') return { holds: 'memory', sizeBytes: quantityBytes(emptyDir.sizeLimit), ...owned }
   if (emptyDir || Object.keys(volume).length === 1) return { holds: 'empty', ...owned }

@@ -1,5 +1,6 @@
 // The agent on real containers (crun, conmon), with a network that does nothing: what only a kernel can show.
 
+import { spawnSync } from 'node:child_process'
 import { existsSync, mkdtempSync, readFileSync, rmdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { basename, join } from 'node:path'
@@ -121,6 +122,36 @@ t.test('an agent on crun', { skip: why ?? false }, async t => {
     )
     t.ok(systemClock.mono() - beganMs < 2000, 'within 2 s')
     t.match(b.status('v')?.containerStatuses?.[0]?.lastState, { terminated: { exitCode: 137, message: 'last words\n' } })
+  })
+
+  await t.test('volumes of Secrets live in memory: containers see every change, the disk sees nothing', async t => {
+    const secret = (word: string) => ({
+      apiVersion: 'v1' as const,
+      kind: 'Secret' as const,
+      metadata: { name: 'keys', namespace: 'default' },
+      data: { word: Buffer.from(word).toString('base64') },
+    })
+    const spec = {
+      terminationGracePeriodSeconds: 0,
+      volumes: [{ name: 'keys', secret: { secretName: 'keys' } }],
+      containers: [
+        script(`last=; while :; do now=$(sha256sum < /keys/word); [ "$now" = "$last" ] || echo $now; last=$now; sleep 0.1; done`, {
+          volumeMounts: [{ name: 'keys', mountPath: '/keys', readOnly: true }],
+        }),
+      ],
+    }
+    const lines = (): number => logOf('k').trim().split('\n').filter(Boolean).length
+    const onDisk = (): string =>
+      spawnSync('find', [b.dir, '-xdev', '-type', 'f', '-exec', 'grep', '-l', 'w0rd-of-mouth', '{}', '+'], { encoding: 'utf8' }).stdout
+    await running([pod('k', spec)], { secrets: [secret('w0rd-of-mouth-1')] })
+    await b.until('it was read', () => lines() === 1)
+    await running([pod('k', spec)], { secrets: [secret('w0rd-of-mouth-2')] })
+    await b.until('the change was read', () => lines() === 2)
+    t.match(readFileSync(join(b.dir, 'pods/uid-k/volumes/keys/word'), 'utf8'), 'w0rd-of-mouth-2')
+    t.equal(onDisk(), '')
+    await b.give(document([]))
+    await b.until('it is gone', () => b.status('k') === undefined)
+    t.notOk(existsSync(join(b.dir, 'pods/uid-k')), 'unmounted and removed')
   })
 
   await t.test('a program that is not there is a StartError', async t => {
