@@ -69,7 +69,10 @@ const carryExec = async (deps: Deps, request: Request<'exec'>, stream: LinkStrea
     signal,
   })
   // Input may be here before the command is; what comes for a command that never was is dropped.
-  const whenOpen = opened.catch(() => undefined)
+  const whenOpen = opened.then(
+    open => open,
+    () => undefined,
+  )
   stream.onData = async (data, channel) => {
     const exec = await whenOpen
     if (channel === stdin) return exec?.write(data)
@@ -97,7 +100,10 @@ const carryAttach = async (deps: Deps, request: Request<'attach'>, stream: LinkS
 
 const carryPort = async (deps: Deps, request: Request<'portForward'>, stream: LinkStream, signal: AbortSignal): Promise<void> => {
   const opened = openPort(deps, request, request.port)
-  const whenOpen = opened.catch(() => undefined)
+  const whenOpen = opened.then(
+    open => open,
+    () => undefined,
+  )
   stream.onData = async data => {
     const connection = await whenOpen
     if (connection?.writable !== true) return

@@ -23,9 +23,12 @@ export const subresourcesOf = (kind: Kind): Subresource[] => {
   const isPod = kind.group === '' && kind.kind === 'Pod'
   const found: Subresource[] = []
   if (isPod) {
+    found.push({ name: 'attach', group: '', version: 'v1', kind: 'PodAttachOptions', verbs: ['create', 'get'] })
     found.push({ name: 'binding', group: '', version: 'v1', kind: 'Binding', verbs: ['create'] })
     found.push({ name: 'eviction', group: 'policy', version: 'v1', kind: 'Eviction', verbs: ['create'] })
+    found.push({ name: 'exec', group: '', version: 'v1', kind: 'PodExecOptions', verbs: ['create', 'get'] })
     found.push({ ...own, name: 'log', verbs: ['get'] })
+    found.push({ name: 'portforward', group: '', version: 'v1', kind: 'PodPortForwardOptions', verbs: ['create', 'get'] })
   }
   if (kind.group === '' && kind.kind === 'Namespace') found.push({ ...own, name: 'finalize', verbs: ['update'] })
   if (kind.scale) found.push({ name: 'scale', group: 'autoscaling', version: 'v1', kind: 'Scale', verbs: CHANGE })

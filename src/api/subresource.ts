@@ -12,6 +12,7 @@ import { type ApiResponse, jsonResponse, textResponse } from './message.ts'
 import { type Bind, bindPod } from './pod-verbs.ts'
 import { deleteOptions, writeOptions } from './query.ts'
 import { badRequest, invalid, methodNotAllowed, noResource } from './refusal.ts'
+import { isStreamed, podOfStream } from './streams/upgrade.ts'
 
 export const BINDING: Decodable = { group: '', version: 'v1', kind: 'Binding', definition: 'io.k8s.api.core.v1.Binding' }
 export const EVICTION: Decodable = { group: 'policy', version: 'v1', kind: 'Eviction', definition: 'io.k8s.api.policy.v1.Eviction' }
@@ -74,6 +75,11 @@ const logOf = (call: Call): Promise<ApiResponse> | ApiResponse => {
 export const subresourceResponse = (call: Call): Promise<ApiResponse> | ApiResponse => {
   const { path, request, identity } = call
   if (!isPod(call)) throw noResource()
+  // Over HTTP/2, or without the header: these are answered by an upgrade only.
+  if (isStreamed(path.subresource)) {
+    podOfStream(call.deps, path, request.method, identity)
+    throw badRequest('Upgrade request required')
+  }
   const post = path.subresource === 'binding' || path.subresource === 'eviction'
   if (!post && path.subresource !== 'log') throw noResource()
   if (request.method !== (post ? 'POST' : 'GET')) throw methodNotAllowed()

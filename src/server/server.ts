@@ -1,7 +1,16 @@
 // The door of the server: wires one control plane. Order: keys, store, verbs, view, devices, API, loop; ready when all stand.
 // Ends in the other direction, within the grace of a SIGTERM; devices and their pods are told nothing.
 
-import { createApi, createVerbs, type ExtraRoute, jsonResponse, type Listener, listen, textResponse } from '../api/api.ts'
+import {
+  createApi,
+  createStreamUpgrade,
+  createVerbs,
+  type ExtraRoute,
+  jsonResponse,
+  type Listener,
+  listen,
+  textResponse,
+} from '../api/api.ts'
 import type { Clock } from '../base/clock.ts'
 import { ApiError, toStatus } from '../base/errors.ts'
 import type { Files } from '../base/files.ts'
@@ -28,6 +37,7 @@ import { createJoin } from './join.ts'
 import { type Loop, startLoop } from './loop.ts'
 import { renewRoute } from './renew.ts'
 import { renameUnboundPods } from './restored.ts'
+import { createPodStreams, routeUpgrades } from './streams.ts'
 import { createView, type LiveView } from './view.ts'
 
 export interface ServerConfiguration {
@@ -257,7 +267,10 @@ const assemble = async (
     authorityPem: credentials.authority.certPem,
     certPem: credentials.server.certPem,
     keyPem: credentials.server.keyPem,
-    onUpgrade: linkUpgrade({ view, pki, hub: devices.hub, log }),
+    onUpgrade: routeUpgrades(
+      linkUpgrade({ view, pki, hub: devices.hub, log }),
+      createStreamUpgrade({ clock, log, kinds: KINDS, verbs, podStreams: createPodStreams(devices.hub) }),
+    ),
   })
   parts.listener = listener
   if (config.mqttPort)
