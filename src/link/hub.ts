@@ -332,6 +332,7 @@ export const createHub = (deps: HubDeps): Hub => {
       const silentMs = Math.max(0, deps.clock.mono() - record.heardMs)
       return { connected: state.lives.has(device), silentMs, profile, ...(contactMs === undefined ? {} : { contactIntervalMs: contactMs }) }
     },
+    head: device => state.desk.offer(device, null).head,
     applied(device) {
       const held = state.records.get(device)?.held
       return held ? { epoch: held.epoch, generation: held.generation } : undefined

@@ -232,6 +232,8 @@ export interface Hub {
   /** Something the document of this device is made of may have changed; rendered once per batch, sent only when its digest differs. */
   changed(device: string): void
   contact(device: string): DeviceContact | undefined
+  /** The head a device should have now, whatever it has, for those who watch from outside; undefined when it has no document. */
+  head(device: string): Head | undefined
   /** What a device acknowledged last. */
   applied(device: string): { readonly epoch: string; readonly generation: number } | undefined
   /**

@@ -71,6 +71,10 @@ export const openMqttGate = async (deps: GateDeps, address: { readonly bind: str
       log,
       cluster: clusterIdOf(pki.publicKeyPin(ca)),
       accept: (device, connection) => hub.accept(device, connection),
+      head(device) {
+        const head = hub.head(device)
+        return head && JSON.stringify(head)
+      },
       keepaliveMs: device => PROFILES[deps.profile?.(device) ?? 'lan'].keepaliveMs,
     },
     {
