@@ -7,7 +7,7 @@ import { ApiError, messageOf } from '../base/errors.ts'
 import type { Log } from '../base/log.ts'
 import type { Pki } from '../base/pki.ts'
 import type { Node } from '../kinds/node.ts'
-import type { Hub, ProfileName } from '../link/link.ts'
+import type { Hub } from '../link/link.ts'
 import { clusterIdOf, LINK_PATH, loadMqtt, PROFILES, webSocketAcceptor } from '../link/transports/index.ts'
 import type { Credentials } from './credentials.ts'
 import { KEY_ANNOTATION } from './join.ts'
@@ -20,8 +20,6 @@ export interface GateDeps {
   readonly clock: Clock
   readonly log: Log
   readonly credentials: Pick<Credentials, 'authority' | 'server'>
-  /** `lan` for all when absent. */
-  readonly profile?: (device: string) => ProfileName
 }
 
 /** The device a connection may speak for: its name is a Node, and the Node belongs to the key of the certificate. Throws Forbidden. */
@@ -75,7 +73,7 @@ export const openMqttGate = async (deps: GateDeps, address: { readonly bind: str
         const head = hub.head(device)
         return head && JSON.stringify(head)
       },
-      keepaliveMs: device => PROFILES[deps.profile?.(device) ?? 'lan'].keepaliveMs,
+      keepaliveMs: device => PROFILES[hub.contact(device)?.profile ?? 'lan'].keepaliveMs,
     },
     {
       ...address,
