@@ -217,10 +217,15 @@ export const startAgent = async (deps: AgentDeps): Promise<Agent> => {
   const labels = { 'kubernetes.io/arch': deps.hostFacts().architecture, 'kubernetes.io/os': 'linux' }
   const hooks: LinkHooks = {
     memory: memory.link,
+    outbox: memory.outbox,
     onDocument,
     onStream: local.onStream,
     onServerTime: clockKeeper.told,
-    onContact: connected => contactKeeper.changed(connected, hold.contact?.link?.lastContactMs),
+    onContact(connected) {
+      contactKeeper.changed(connected, hold.contact?.link?.lastContactMs)
+      // A link that had to be made anew often means another address.
+      if (connected) hold.node?.look()
+    },
   }
   const contact = openContact({ ...deps, nodeName, memory, labels, hooks })
   hold.contact = contact

@@ -7,14 +7,20 @@ import { ApiError, messageOf } from '../base/errors.ts'
 import type { Log } from '../base/log.ts'
 import type { Pki } from '../base/pki.ts'
 import type { Random } from '../base/random.ts'
-import type { DeviceEvent, DeviceLink, DeviceLinkDeps } from '../link/link.ts'
+import type { DeviceEvent, DeviceLink, DeviceLinkDeps, TelemetryItem } from '../link/link.ts'
 import { join, pinOf } from './join.ts'
 import { EARLY_EVENTS_MAX, JOIN_BACKOFF } from './limits.ts'
 import type { AgentMemory, DeviceIdentity } from './memory.ts'
 import { createRenewal, type Renewal } from './renewal.ts'
+import { isKeptUplink, type KeptUplink } from './uplink.ts'
+
+const UPLINK_FACT = 'uplink'
 
 /** What the agent gives to the link; the rest (dialer, keys) is wired outside, from the identity. */
-export type LinkHooks = Pick<DeviceLinkDeps, 'memory' | 'onDocument' | 'onStream' | 'onContact' | 'onRefused' | 'onServerTime'>
+export type LinkHooks = Pick<
+  DeviceLinkDeps,
+  'memory' | 'outbox' | 'uplink' | 'contactIntervalMs' | 'onDocument' | 'onStream' | 'onContact' | 'onRefused' | 'onServerTime'
+>
 
 export interface ContactDeps {
   readonly clock: FlooredClock
@@ -36,6 +42,11 @@ export interface Contact {
   readonly lastError: string | undefined
   report(key: string, value: unknown): void
   event(event: Omit<DeviceEvent, 'cursor'>): void
+  /** Dropped while the device has never joined. */
+  telemetry(item: Omit<TelemetryItem, 'cursor'>): void
+  /** The way out in use, and how often the device calls; settles when it is kept. It holds at once. */
+  setUplink(kept: KeptUplink): Promise<void>
+  readonly uplink: KeptUplink
   close(): Promise<void>
 }
 
@@ -125,13 +136,16 @@ export const openContact = (deps: ContactDeps): Contact => {
   const stop = new AbortController()
   const values = new Map<string, unknown>()
   const events: Omit<DeviceEvent, 'cursor'>[] = []
+  const keptUplink = memory.fact(UPLINK_FACT)
   const state: {
     link: DeviceLink | undefined
+    uplink: KeptUplink
     renewal: Renewal | undefined
     lastError: string | undefined
     rejoining: Promise<void> | undefined
   } = {
     link: undefined,
+    uplink: isKeptUplink(keptUplink) ? keptUplink : { uplink: { uplink: 'default', profile: 'lan' } },
     renewal: undefined,
     lastError: undefined,
     rejoining: undefined,
@@ -144,7 +158,7 @@ export const openContact = (deps: ContactDeps): Contact => {
       renewal.contact(connected)
       hooks.onContact?.(connected)
     }
-    const link = deps.openLink(renewal.identity, { ...hooks, onContact, onRefused: () => refused(identity) })
+    const link = deps.openLink(renewal.identity, { ...hooks, ...state.uplink, onContact, onRefused: () => refused(identity) })
     state.link = link
     state.renewal = renewal
     for (const [key, value] of values) link.setStatus(key, value)
@@ -194,6 +208,16 @@ export const openContact = (deps: ContactDeps): Contact => {
       if (state.link) return state.link.addEvent(event)
       events.push(event)
       if (events.length > EARLY_EVENTS_MAX) events.shift()
+    },
+    telemetry: item => state.link?.addTelemetry(item),
+    get uplink() {
+      return state.uplink
+    },
+    setUplink(kept) {
+      state.uplink = kept
+      state.link?.setUplink(kept.uplink)
+      state.link?.setContactInterval(kept.contactIntervalMs)
+      return memory.saveFact(UPLINK_FACT, kept)
     },
     async close() {
       stop.abort()

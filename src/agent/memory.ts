@@ -8,9 +8,10 @@ import type { Files } from '../base/files.ts'
 import { isObject } from '../base/json.ts'
 import type { Log } from '../base/log.ts'
 import type { Sealer } from '../base/sealer.ts'
-import type { Document, HeldHead, LinkMemory } from '../link/link.ts'
+import type { Document, HeldHead, LinkMemory, OutboxMemory } from '../link/link.ts'
 import { type Hold, isHolds } from './holds.ts'
 import { COPY_BYTES_MAX } from './limits.ts'
+import { openOutboxMemory } from './outbox-memory.ts'
 import type { PodMemory } from './pod-record.ts'
 import { openRows, type Rows, sealOldRows, type Warn, writePods, writeRow } from './sealed-rows.ts'
 
@@ -41,6 +42,7 @@ export interface AgentMemory {
   /** There is state on disk that the key file does not open. */
   readonly keyLost: boolean
   readonly link: LinkMemory
+  readonly outbox: OutboxMemory
   readonly held: { readonly head: HeldHead; readonly document: Document } | undefined
   readonly identity: DeviceIdentity | undefined
   readonly pods: ReadonlyMap<string, PodMemory>
@@ -165,6 +167,7 @@ export const openMemory = async (deps: MemoryDeps): Promise<AgentMemory> => {
   )
   if (loaded.lost > 0) warn('part of this device’s stored state does not open: its key file was lost or is another one')
   const inTurn = createTurn()
+  const outbox = await openOutboxMemory(loaded, inTurn)
   return {
     warnings,
     keyLost: loaded.lost > 0,
@@ -186,6 +189,7 @@ export const openMemory = async (deps: MemoryDeps): Promise<AgentMemory> => {
           state.held = { head, document }
         }),
     },
+    outbox,
     saveIdentity: identity =>
       inTurn(async () => {
         await writeBoth('identity', identity)

@@ -98,7 +98,8 @@ export const writeRow = async ({ database, sealer, facts }: Loaded, key: string,
   facts.set(key, text)
 }
 
-const inTransaction = async (database: Database, work: () => Promise<void>): Promise<void> => {
+/** All of `work` or nothing; nobody else may write meanwhile. */
+export const inTransaction = async (database: Database, work: () => Promise<void>): Promise<void> => {
   await database.exec('BEGIN')
   try {
     await work()
