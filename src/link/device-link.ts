@@ -140,6 +140,10 @@ export const openDeviceLink = (deps: DeviceLinkDeps): DeviceLink => {
       return session.budget.uplink
     },
     usage: () => usageOf(session),
+    get line() {
+      const { phase, conn, keepalive } = session
+      return { is: phase.is, dialAtMs: phase.is === 'waiting' ? phase.dialAtMs : undefined, dials: conn, keepaliveMs: keepalive.intervalMs }
+    },
     bulkRefusal: () => bulkRefusal(session.budget, clock.mono()),
     countBulk: (sentBytes, receivedBytes) => put({ in: 'spent', sentBytes, receivedBytes }),
     setContactInterval: ms => put({ in: 'contactInterval', ms }),

@@ -20,7 +20,7 @@ import {
   WHOLE_STATUS_PER_SECOND,
 } from './limits.ts'
 import type { Connection, Hub, HubDeps, LinkStream } from './link.ts'
-import { timeText } from './messages.ts'
+import { type StreamRequest, timeText } from './messages.ts'
 import { nodeCodec } from './node-codec.ts'
 import { createPump, type Pump } from './pump.ts'
 import {
@@ -287,16 +287,14 @@ const schedule = (deps: HubDeps, state: State, delayMs: number): void => {
 
 const openStream = async (
   state: State,
-  device: string,
-  request: Parameters<Hub['openStream']>[1],
-  allowed: boolean,
+  { device, request, allowed }: { readonly device: string; readonly request: StreamRequest; readonly allowed: boolean },
 ): Promise<LinkStream> => {
   const live = state.lives.get(device)
   if (!live) throw unavailable(device)
   const { terms } = live.record
   if (!terms.bulk && !allowed)
     throw new ApiError('Forbidden', `open stream to device ${device}: its link is ${terms.profile} and carries no bulk unless allowed`, {
-      hint: 'allow it for this request (allowMetered), or on the device for its uplink: helio device link --allow-bulk',
+      hint: `allow it here with kubectl annotate node ${device} heliopause.io/allow-bulk=true, or on the device for its uplink`,
     })
   return await new Promise<LinkStream>((resolve, reject) => {
     // The port is opened in the same turn as the answer, before any frame of the stream can come.
@@ -337,7 +335,7 @@ export const createHub = (deps: HubDeps): Hub => {
       const held = state.records.get(device)?.held
       return held ? { epoch: held.epoch, generation: held.generation } : undefined
     },
-    openStream: (device, request, allowed = false) => openStream(state, device, request, allowed),
+    openStream: (device, request, allowed = deps.bulkAllowed?.(device) ?? false) => openStream(state, { device, request, allowed }),
     usage(device) {
       const record = state.records.get(device)
       return record && record.session !== 0 ? state.ledger.usage(record) : undefined

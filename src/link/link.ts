@@ -106,6 +106,17 @@ export interface LinkUsage {
   }>
 }
 
+/** What the device's end of the line does now. Times are monotonic ms. */
+export interface LinkLine {
+  readonly is: 'new' | 'waiting' | 'dialing' | 'greeting' | 'open' | 'stopped'
+  /** When it dials next; undefined unless it waits. */
+  readonly dialAtMs: number | undefined
+  /** Dials so far. */
+  readonly dials: number
+  /** How long it may be silent before it is asked whether it still lives. */
+  readonly keepaliveMs: number
+}
+
 export interface DeviceLinkDeps {
   readonly device: string
   readonly bootID: string
@@ -152,6 +163,7 @@ export interface DeviceLink {
   setProfile(profile: ProfileName): void
   readonly uplink: Uplink
   usage(): LinkUsage
+  readonly line: LinkLine
   /** Why bulk (streams, image pulls) may not use this uplink now, in plain words; undefined: it may. */
   bulkRefusal(): string | undefined
   /** Counts bulk that went beside the link, such as a pulled image. */
@@ -192,6 +204,8 @@ export interface HubDeps {
   /** `planned`: the device hung up until its next call and is offline by design; see Hub.contact. */
   readonly onContact: (device: string, connected: boolean, why?: 'planned') => void
   readonly onRefused: (device: string, why: string, message: string) => void
+  /** An operator lets this device's streams go whatever its link costs. */
+  readonly bulkAllowed?: (device: string) => boolean
   /** Admissions a second; ACCEPT_RATE_PER_SECOND when absent. */
   readonly acceptRate?: number
 }

@@ -19,6 +19,9 @@ import { affectedDevices, renderDocument } from './render.ts'
 import { applyReports } from './reports.ts'
 import type { LiveView } from './view.ts'
 
+/** Node annotation: `true` lets logs, exec, port-forward and cp go though the device's link is metered, or its bytes of the day are spent. */
+const ALLOW_BULK = 'heliopause.io/allow-bulk'
+
 export interface DevicesDeps {
   readonly clock: Clock
   readonly random: Random
@@ -91,8 +94,10 @@ export const openDevices = (deps: DevicesDeps): Devices => {
         if (!outcome.ok && !outcome.quiet) throw new ApiError('InternalError', `record event of ${device}: ${outcome.message}`)
       }
     },
-    onContact: (device, connected) => {
-      log.info(connected ? 'device connected' : 'device silent', { node: device })
+    bulkAllowed: device => view.get<Node>('Node', '', device)?.metadata.annotations?.[ALLOW_BULK] === 'true',
+    onContact: (device, connected, why) => {
+      const gone = why === 'planned' ? 'device hung up until its next call' : 'device silent'
+      log.info(connected ? 'device connected' : gone, { node: device })
       deps.onContact(device)
     },
     onRefused: (device, why, message) => log.error('device refused its document', { node: device, why, detail: message }),
