@@ -35,7 +35,7 @@ export const createCarrier = (deps: CarrierDeps): Carrier => {
   const { clock, log } = deps
   const inFlight = new Set<Promise<void>>()
   const backlog: ((contact: Contact) => void)[] = []
-  const hold: { contact: Contact | undefined } = { contact: undefined }
+  const hold: { contact: Contact | undefined; closed: boolean } = { contact: undefined, closed: false }
   const tell = (fn: (contact: Contact) => void): void => {
     if (hold.contact) fn(hold.contact)
     else backlog.push(fn)
@@ -47,7 +47,8 @@ export const createCarrier = (deps: CarrierDeps): Carrier => {
         deps.send({ on: 'done', action, result })
       },
       (error: unknown) => {
-        log.error(`${action.do} failed`, { uid: 'uid' in action ? action.uid : '', error: messageOf(error) })
+        // What is cut off by closing is done by the next agent.
+        log[hold.closed ? 'debug' : 'error'](`${action.do} failed`, { uid: 'uid' in action ? action.uid : '', error: messageOf(error) })
         deps.send({ on: 'failed', action, message: messageOf(error) })
       },
     )
@@ -64,13 +65,21 @@ export const createCarrier = (deps: CarrierDeps): Carrier => {
     const time = timestamp(clock.now())
     tell(contact => contact.event({ regarding, type: note.type, reason: note.reason, note: note.note, time }))
   }
+  /** A folder that cannot be removed now (a disk that failed) is found again by the next agent. */
+  const forgetLogs = ({ uid }: Extract<Output, { do: 'forgetLogs' }>): void => {
+    try {
+      removePodLogs(deps.logsDir, uid)
+    } catch (error) {
+      log.error('logs not removed', { uid, error: messageOf(error) })
+    }
+  }
   const table: { readonly [K in Output['do']]: (output: Extract<Output, { do: K }>) => void } = {
     act: output => act(output.action),
     report: ({ key, value }) => tell(contact => contact.report(key, value)),
     event,
     remember: ({ uid, memory }) => deps.remembering.pod(uid, memory),
     keepHolds: ({ holds }) => deps.remembering.holds(holds),
-    forgetLogs: ({ uid }) => removePodLogs(deps.logsDir, uid),
+    forgetLogs,
   }
   return {
     carry: output => (table[output.do] as (output: Output) => void)(output),
@@ -79,6 +88,7 @@ export const createCarrier = (deps: CarrierDeps): Carrier => {
       for (const fn of backlog.splice(0)) fn(contact)
     },
     async close() {
+      hold.closed = true
       const stop = new AbortController()
       await Promise.race([Promise.allSettled([...inFlight]), clock.sleep(CLOSE_WAIT_MS, stop.signal)])
       stop.abort()

@@ -90,7 +90,11 @@ export const createLogRotation = (deps: LogRotationDeps): LogRotation => {
       if (life.over || tracked.has(id)) return
       const entry: Tracked = { path: logPath, size: -1, watcher: undefined, cancel: undefined }
       tracked.set(id, entry)
-      pruneAttempts(dirname(logPath))
+      try {
+        pruneAttempts(dirname(logPath))
+      } catch (error) {
+        failed(id, error)
+      }
       check(id, entry)
     },
     untrack(id) {

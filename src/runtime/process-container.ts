@@ -1,7 +1,7 @@
 // One plain process as a container: making its root, starting it under its supervisor, learning how it ended, clearing it away.
 
 import { spawn } from 'node:child_process'
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { mkdirSync, writeFileSync } from 'node:fs'
 import { cp, mkdir, readdir, rm, stat, writeFile } from 'node:fs/promises'
 import { dirname, join, relative } from 'node:path'
 import { messageOf } from '../base/errors.ts'
@@ -121,9 +121,9 @@ const supervise = (words: readonly string[], spec: ContainerSpec, cwd: string, s
       child.unref()
       resolve(text)
     })
-    told.on('end', () =>
-      reject(new Error(`start container: ${readFileSync(stderr, 'utf8').trim().slice(0, ERROR_TEXT_MAX) || 'its supervisor ended'}`)),
-    )
+    // Its folder may be gone by then, if the start has failed otherwise before.
+    const saidBy = async (): Promise<string> => (await readText(stderr))?.trim().slice(0, ERROR_TEXT_MAX) || 'its supervisor ended'
+    told.on('end', () => saidBy().then(said => reject(new Error(`start container: ${said}`)), reject))
     child.on('error', error => reject(new Error(`start container: ${error.message}`, { cause: error })))
   })
 

@@ -91,6 +91,15 @@ const append = async (handle: FileHandle, position: Position, text: string): Pro
   return { logInode: ino, logBytes: (await handle.stat()).size }
 }
 
+const tryWatch = (dir: string, log: Log): FSWatcher | undefined => {
+  try {
+    return watch(dir, { persistent: false })
+  } catch (error) {
+    log.error('output is not followed (raise fs.inotify.max_user_instances or max_user_watches)', { dir, error: messageOf(error) })
+    return undefined
+  }
+}
+
 /** Follows the raw files in `dir` into `logPath` until closed. */
 export const openLogPump = (deps: LogPumpDeps, dir: string, logPath: string): LogPump => {
   const positionPath = join(dir, 'log.json')
@@ -132,8 +141,10 @@ export const openLogPump = (deps: LogPumpDeps, dir: string, logPath: string): Lo
     tail = next.catch(error => deps.log.error('output not converted', { dir, error: messageOf(error) }))
     return next
   }
-  const follow = (): FSWatcher => {
-    const watcher = watch(dir, { persistent: false })
+  /** Without a watch to be had (the kernel's bound), output is converted when the process ends, and at each start of the agent. */
+  const follow = (): FSWatcher | undefined => {
+    const watcher = tryWatch(dir, deps.log)
+    if (!watcher) return undefined
     watcher.on('change', (_, name) => {
       // One conversion waiting is enough for any number of writes; its errors are logged by `tail`.
       if (queued || (name !== 'stdout' && name !== 'stderr')) return
@@ -148,7 +159,7 @@ export const openLogPump = (deps: LogPumpDeps, dir: string, logPath: string): Lo
     pump,
     close() {
       closed = true
-      watcher.close()
+      watcher?.close()
       return tail
     },
   }

@@ -184,7 +184,8 @@ export const createTracking = (deps: TrackingDeps, hooks: ContainerHooks): Track
     async close() {
       unwatch()
       listeners.clear()
-      await inOrder.idle()
+      // A stop may go on waiting for its container: what it would do now is for whoever opens the folder next.
+      await inOrder.close()
       // What was under way may have begun another.
       vigils.endAll()
     },

@@ -25,6 +25,14 @@ t.test('one thing at a time per key, keys beside each other, failures do not blo
   await second
   await inOrder.idle()
   t.same(trace, ['b', 'a1', 'a2'])
+  const last = inOrder.run('a', async () => trace.push('a3'))
+  const closed = inOrder.close()
+  await t.rejects(
+    inOrder.run('a', async () => trace.push('late')),
+    /closed/,
+  )
+  await Promise.all([last, closed])
+  t.same(trace.slice(3), ['a3'], 'what was given before the end is done')
 })
 
 t.test('a stop asks, waits for the exit and does not kill', async t => {
@@ -55,7 +63,7 @@ t.test('signals have names in many spellings', async t => {
 
 t.test('a process is known by its start time, whatever its name', async t => {
   const stat = parseStat(`42 (a) b (c) S 7 ${'0 '.repeat(17)}12345 0`)
-  t.same(stat, { pid: 42, state: 'S', parent: 7, pidStart: '12345' })
+  t.same(stat, { pid: 42, state: 'S', parent: 7, group: 0, pidStart: '12345' })
   t.ok(processStart(process.pid))
   t.equal(processStart(0x3fffffff), undefined)
 })
