@@ -2,6 +2,7 @@
 // that ran out strand nobody, and identity is the key whatever the address. The clocks are wrong by libfaketime; time itself runs true.
 // Nothing here is a claim on speed: how long the pods took is printed.
 
+import { once } from 'node:events'
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
@@ -67,12 +68,9 @@ const untilDevice = async <T>(ask: () => Promise<T>, check: (answer: T) => boole
       throw new Error(`${what}: not within ${PATIENCE_MS} ms: ${JSON.stringify(answer)}\n${world.agent?.stderr().slice(-3000)}`)
   }
 }
-const untilSaid = (running: Running, words: string): Promise<string> =>
-  untilDevice(
-    async () => running.stderr(),
-    text => text.includes(words),
-    words,
-  )
+const untilSaid = async (running: Running, words: string): Promise<void> => {
+  while (!running.stderr().includes(words)) await once(running.child.stderr!, 'data')
+}
 const allRun = (pods: readonly DevicePod[], count: number): boolean => pods.length === count && pods.every(pod => pod.summary === 'Running')
 const isReady = (pod: PodLike): boolean => pod.status?.conditions?.some(c => c.type === 'Ready' && c.status === 'True') ?? false
 
