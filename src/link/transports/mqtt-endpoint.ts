@@ -48,6 +48,7 @@ interface State extends MqttEndpointDeps {
   /** Every open socket's, those that are closing too. */
   readonly all: Set<MqttPeer>
   timer: { readonly atMs: number; readonly cancel: Cancel } | undefined
+  clients: number
   closed: boolean
 }
 
@@ -80,6 +81,7 @@ const hostOf = (state: State): PeerHost => ({
   decode: createDecoder(),
   mono: state.clock.mono,
   keepaliveMs: state.keepaliveMs,
+  newClientId: () => `c${(++state.clients).toString(36)}`,
   head: device => state.heads.get(device) ?? state.head?.(device),
   headOffered(device, head) {
     state.heads.set(device, head)
@@ -125,6 +127,7 @@ export const createMqttEndpoint = (deps: MqttEndpointDeps): MqttEndpoint => {
     heads: new Map(),
     all: new Set(),
     timer: undefined,
+    clients: 0,
     closed: false,
   }
   const host = hostOf(state)

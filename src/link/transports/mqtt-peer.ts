@@ -27,6 +27,8 @@ export interface PeerHost {
   readonly decode: Decoder
   mono(): number
   keepaliveMs(device: string): number
+  /** For a client that brings none; never the same twice. */
+  newClientId(): string
   /** The device's signed head as JSON; undefined when there is none. */
   head(device: string): string | undefined
   /** Each head the link offers. */
@@ -220,7 +222,7 @@ export class MqttPeer implements Connection {
 
   #welcome({ clientId, properties }: PacketOf<'connect'>): void {
     if (!('device' in this.proven)) return
-    this.clientId = clientId === '' ? `${this.proven.device}.${this.#host.mono().toString(36)}` : clientId
+    this.clientId = clientId === '' ? this.#host.newClientId() : clientId
     this.#keepaliveMs = this.#host.keepaliveMs(this.proven.device)
     this.#outbound = new Outbound(
       {
