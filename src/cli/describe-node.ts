@@ -2,6 +2,7 @@
 
 import { isObject } from '../base/json.ts'
 import type { KubeObject } from '../base/object.ts'
+import { brakeCondition, contactCondition } from '../kinds/contact.ts'
 import { translateTimestampSince } from '../kinds/duration.ts'
 import type { Node } from '../kinds/node.ts'
 import { isPodTerminal, type Pod } from '../kinds/pod.ts'
@@ -81,6 +82,17 @@ const amounts = (key: string, values: Readonly<Record<string, string>> | undefin
   ),
 ]
 
+/** In one line what the condition says: state, last seen, and whether the brake is on. */
+const contactLines = (node: Node): Lines => {
+  const { reason, message } = contactCondition(node) ?? {}
+  if (reason === undefined) return []
+  const brake = brakeCondition(node)
+  return [
+    `Contact:\t${reason}${message ? ` (${message})` : ''}`,
+    ...(brake?.status === 'True' ? [`Contact Brake:\t${brake.message ?? ''}`] : []),
+  ]
+}
+
 export const nodeLines = (node: Node, pods: readonly Pod[], lease: KubeObject | undefined, nowMs: number): Lines => {
   const { metadata, spec, status } = node
   const roles = Object.keys(metadata.labels ?? {})
@@ -107,6 +119,7 @@ export const nodeLines = (node: Node, pods: readonly Pod[], lease: KubeObject | 
       (spec?.taints ?? []).map(each => `${each.key}${each.value ? `=${each.value}` : ''}:${each.effect}`),
     ),
     `Unschedulable:\t${spec?.unschedulable === true}`,
+    ...contactLines(node),
     ...(leaseSpec
       ? [
           'Lease:',

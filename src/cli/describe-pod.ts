@@ -1,5 +1,7 @@
 // A pod for people. Source: kubectl describe (describePod, describeContainers).
 
+import { SUPERSEDED } from '../kinds/disconnection.ts'
+import { HOLD } from '../kinds/hold.ts'
 import type { Container, ContainerState, ContainerStatus, Pod, Probe } from '../kinds/pod.ts'
 import { qosClassOf } from '../kinds/pod-lookup.ts'
 import { annotationLines, indented, type Lines, labelLines, stacked, timeText } from './describe-text.ts'
@@ -151,6 +153,12 @@ export const tolerationLines = (tolerations: Pod['spec']['tolerations']): Lines 
     }),
   )
 
+/** What keeps the pod from counting as others do: a hold at its device, or a silent node. */
+const silenceLines = ({ metadata: { annotations = {} } }: Pod): Lines => [
+  ...(annotations[HOLD] === undefined ? [] : [`Held:\t${annotations[HOLD]}`]),
+  ...(annotations[SUPERSEDED] === undefined ? [] : [`Superseded:\tsince ${timeText(annotations[SUPERSEDED])}`]),
+]
+
 export const podLines = (pod: Pod): Lines => {
   const { metadata, spec, status } = pod
   const owner = metadata.ownerReferences?.find(each => each.controller)
@@ -170,6 +178,7 @@ export const podLines = (pod: Pod): Lines => {
           `Termination Grace Period:\t${metadata.deletionGracePeriodSeconds ?? 0}s`,
         ]
       : [`Status:\t${status?.phase ?? ''}`]),
+    ...silenceLines(pod),
     ...(status?.reason ? [`Reason:\t${status.reason}`] : []),
     ...(status?.message ? [`Message:\t${status.message}`] : []),
     `IP:\t${status?.podIP ?? ''}`,

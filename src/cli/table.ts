@@ -65,7 +65,7 @@ const cellText = (cell: unknown): string => {
 
 const GOOD = /^(?:Running|Ready|Active|Bound|Completed|Succeeded|Available|Complete)$/
 const WAITING =
-  /^(?:Pending|ContainerCreating|PodInitializing|Terminating|Init:\d+\/\d+|Unknown|NotReady|.*SchedulingDisabled|SchedulingGated)$/
+  /^(?:Pending|ContainerCreating|PodInitializing|Terminating|Init:\d+\/\d+|Unknown|Ready,Offline|NotReady|.*,Unknown(?:,Braked)?|Held|Superseded|.*SchedulingDisabled|SchedulingGated)$/
 
 const statusColour = (text: string): Colour => (GOOD.test(text) ? 'green' : WAITING.test(text) ? 'yellow' : 'red')
 

@@ -1,9 +1,11 @@
-// Pods nobody else removes: those of a Node an operator deleted, those that were deleted before they had a node, and ended ones beyond
-// the bound. Silence never brings a pod here, only the absence of its Node object. Source: upstream pkg/controller/podgc.
+// Pods nobody else removes: those of a Node an operator deleted or that was declared dead, those that were deleted before they had a
+// node, and ended ones beyond the bound. Silence alone never brings a pod here. Source: upstream pkg/controller/podgc.
 
 import { parseTimestamp } from '../base/clock.ts'
+import { contactState, isDeclaredDead, OUT_OF_SERVICE } from '../kinds/contact.ts'
 import type { KubeObject } from '../kinds/meta.ts'
 import { keyOf, splitKey } from '../kinds/meta.ts'
+import type { Node } from '../kinds/node.ts'
 import type { Pod } from '../kinds/pod.ts'
 import { isPodTerminal } from '../kinds/pod.ts'
 import type { Action, Controller, Result, View } from './controller.ts'
@@ -18,7 +20,11 @@ export const podGc: Controller = {
   name: 'pod-gc',
   gapMs: SWEEP_GAP_MS,
   watches: [
-    { kind: 'Node', keys: (node, _old, view) => (view.exists(uidOf(node)) ? [] : [`${NODE_PREFIX}${node.metadata.name}`]) },
+    {
+      kind: 'Node',
+      keys: (node, _old, view) =>
+        view.exists(uidOf(node)) && !isDead(node as unknown as Node) ? [] : [`${NODE_PREFIX}${node.metadata.name}`],
+    },
     { kind: 'Pod', keys: (object, old, view) => podKeys(view, object as unknown as Pod, old) },
   ],
   reconcile(view, key, nowMs) {
@@ -33,7 +39,8 @@ export const podGc: Controller = {
 const podKeys = (view: View, pod: Pod, old: KubeObject | undefined): string[] => {
   const keys: string[] = []
   const node = pod.spec.nodeName
-  if (node && !view.get('Node', '', node)) keys.push(NODE_PREFIX + node)
+  const home = node ? view.get<Node>('Node', '', node) : undefined
+  if (node && (!home || isDead(home))) keys.push(NODE_PREFIX + node)
   if (!node && isDeleting(pod)) keys.push(POD_PREFIX + keyOf(pod.metadata))
   if (isPodTerminal(pod) && !(old && isPodTerminal(old as unknown as Pod))) keys.push(ENDED)
   return keys
@@ -52,8 +59,31 @@ const boundSince = (pod: Pod): number => {
   return parseTimestamp(scheduled?.lastTransitionTime ?? pod.metadata.creationTimestamp ?? '') || 0
 }
 
-const orphansOf = (view: View, node: string, nowMs: number): Result => {
-  if (view.get('Node', '', node)) return { actions: [] }
+/** Declared dead, and recorded as silent: a node that is in contact is not. */
+const isDead = (node: Node): boolean => contactState(node) === 'Dead' && isDeclaredDead(node)
+
+const toleratesDeath = (pod: Pod, value: string): boolean =>
+  (pod.spec.tolerations ?? []).some(toleration => {
+    if (toleration.effect && toleration.effect !== 'NoExecute') return false
+    if (toleration.operator === 'Exists') return !toleration.key || toleration.key === OUT_OF_SERVICE
+    return toleration.key === OUT_OF_SERVICE && (toleration.value ?? '') === value
+  })
+
+/** Nothing on a dead node will ever report its end, so its pods go at once, and their owners replace them. */
+const lostOn = (view: View, node: Node): Result => {
+  const value = node.spec?.taints?.find(taint => taint.key === OUT_OF_SERVICE)?.value ?? ''
+  const lost = view.list<Pod>('Pod', { node: node.metadata.name ?? '' }).filter(pod => !toleratesDeath(pod, value))
+  const actions = lost.slice(0, POD_GC_BURST).map(removeNow)
+  return lost.length > POD_GC_BURST ? { actions, again: { afterMs: 0, why: 'more pods of a dead node' } } : { actions }
+}
+
+const orphansOf = (view: View, name: string, nowMs: number): Result => {
+  const home = view.get<Node>('Node', '', name)
+  if (home) return isDead(home) && !view.contact(name)?.connected ? lostOn(view, home) : { actions: [] }
+  return unhomedOn(view, name, nowMs)
+}
+
+const unhomedOn = (view: View, node: string, nowMs: number): Result => {
   const waits = view.list<Pod>('Pod', { node }).map(pod => ({ pod, waitMs: boundSince(pod) + POD_ORPHAN_MS - nowMs }))
   const due = waits.filter(({ waitMs }) => waitMs <= 0)
   const actions = due.slice(0, POD_GC_BURST).map(({ pod }) => removeNow(pod))

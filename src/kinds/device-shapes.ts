@@ -95,6 +95,41 @@ export interface DeviceSync {
   readonly podsAfter: number
 }
 
+/** GET /v1/link, and the answer of POST /v1/link {profile?, allowBulk?}. */
+export interface DeviceLinkView {
+  /** The way out in use, and what it may cost: `lan`, `normal` or `metered`. */
+  readonly uplink: string
+  readonly profile: string
+  /** What the operator said of bulk; null: as the profile has it. */
+  readonly allowBulk: boolean | null
+  /** Why bulk may not go now; null: it may. */
+  readonly bulkRefusal: string | null
+  /** `ws`, `mqtt`, in the order they are tried. */
+  readonly ways: readonly string[]
+  readonly connected: boolean
+  /** `waiting`, `dialing`, `greeting`, `open` … */
+  readonly state: string
+  readonly lastContactSeconds: number | null
+  readonly lastError: string | null
+  /** null unless it waits to dial. */
+  readonly nextDialSeconds: number | null
+  readonly dials: number
+  readonly keepaliveSeconds: number | null
+  /** null: always in contact. */
+  readonly contactIntervalSeconds: number | null
+  readonly dayEndsInSeconds: number | null
+  /** By priority: bytes on the wire of the present day, the bound (both ways; null: none), reports waiting, and items dropped since the start. */
+  readonly perPriority: Readonly<Record<string, DeviceLinkClass>>
+}
+
+export interface DeviceLinkClass {
+  readonly sentBytes: number
+  readonly receivedBytes: number
+  readonly budgetBytes: number | null
+  readonly waiting: number
+  readonly dropped: number
+}
+
 /** Header that carries the nonce of POST /v1/peer, which the caller made a link of: DIR/peer/<nonce> → <nonce>. */
 export const PEER_HEADER = 'helio-peer'
 

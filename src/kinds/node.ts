@@ -3,6 +3,8 @@
 import { deepEqual } from '../base/json.ts'
 import type { Cause } from './causes.ts'
 import { duplicate, forbidden, invalid, invalidAll, oneOf, required } from './causes.ts'
+import { brakeCondition, contactCondition, contactState } from './contact.ts'
+import { translateTimestampSince } from './duration.ts'
 import type { Cell, Kind } from './kind.ts'
 import type { Condition, KubeObject, ObjectMeta } from './meta.ts'
 import { validateObjectMeta, validateObjectMetaUpdate } from './meta-validation.ts'
@@ -70,28 +72,49 @@ export const nodeRoles = (node: { readonly metadata: { readonly labels?: Readonl
   return [...new Set(roles)].sort()
 }
 
-/** The word under STATUS: upstream says NotReady for a silent node too; its Ready condition tells Unknown from False. */
-const nodeStatus = ({ spec, status }: Node): string => {
+/** Words that follow upstream's under STATUS. */
+const CONTACT_WORDS: Readonly<Partial<Record<string, string>>> = { Offline: 'Offline', Unknown: 'Unknown', Dead: 'Dead' }
+
+/**
+ * The words under STATUS. Upstream says NotReady for a silent node too, and joins more words with commas (SchedulingDisabled): ours tell
+ * silence by design, silence and death apart, and show the brake.
+ */
+const nodeStatus = (node: Node): string => {
+  const { spec, status } = node
   const ready = status?.conditions?.find(each => each.type === 'Ready')
-  const word = ready ? (ready.status === 'True' ? 'Ready' : 'NotReady') : 'Unknown'
-  return spec?.unschedulable === true ? `${word},SchedulingDisabled` : word
+  const contact = CONTACT_WORDS[contactState(node) ?? '']
+  return [
+    ready ? (ready.status === 'True' ? 'Ready' : 'NotReady') : 'Unknown',
+    ...(contact === undefined ? [] : [contact]),
+    ...(brakeCondition(node)?.status === 'True' ? ['Braked'] : []),
+    ...(spec?.unschedulable === true ? ['SchedulingDisabled'] : []),
+  ].join(',')
+}
+
+/** `Online`, or the state and how long ago the node was seen: `Unknown (12m ago)`. */
+const contactText = (node: Node, nowMs: number): string => {
+  const condition = contactCondition(node)
+  if (!condition?.reason) return '<unknown>'
+  const seenAt = condition.lastHeartbeatTime
+  return seenAt === undefined ? condition.reason : `${condition.reason} (${translateTimestampSince(seenAt, nowMs)} ago)`
 }
 
 const addressOf = ({ status }: Node, type: string): string => status?.addresses?.find(each => each.type === type)?.address ?? NONE
 
-const nodeRow = (node: Node, age: string): Cell[] => {
+const nodeRow = (node: Node, nowMs: number): Cell[] => {
   const info = node.status?.nodeInfo
   return [
     node.metadata.name ?? '',
     nodeStatus(node),
     nodeRoles(node).join(',') || NONE,
-    age,
+    ageOf(node, nowMs),
     info?.kubeletVersion ?? '',
     addressOf(node, 'InternalIP'),
     addressOf(node, 'ExternalIP'),
     info?.osImage || '<unknown>',
     info?.kernelVersion || '<unknown>',
     info?.containerRuntimeVersion || '<unknown>',
+    contactText(node, nowMs),
   ]
 }
 
@@ -168,7 +191,8 @@ export const nodeKind: Kind = {
     wideColumn('OS-Image', 'Operating system the node reports.'),
     wideColumn('Kernel-Version', 'Kernel the node reports.'),
     wideColumn('Container-Runtime', 'Container runtime the node reports.'),
+    wideColumn('Contact', 'Online, Offline by design, Unknown or Dead, and when it was last seen.'),
   ],
-  row: (object, nowMs) => nodeRow(asNode(object), ageOf(object, nowMs)),
+  row: (object, nowMs) => nodeRow(asNode(object), nowMs),
   fields: object => ({ 'spec.unschedulable': String(asNode(object).spec?.unschedulable ?? false) }),
 }

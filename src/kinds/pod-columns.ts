@@ -1,6 +1,8 @@
 // How a pod looks in a table. Source: k8s pkg/printers/internalversion printPod: the reason shown is the most telling one.
 
+import { isSuperseded } from './disconnection.ts'
 import { translateTimestampSince } from './duration.ts'
+import { isHeld } from './hold.ts'
 import type { Cell, Column } from './kind.ts'
 import type { Container, ContainerState, ContainerStatus, Pod } from './pod.ts'
 import { isPodReady, isPodTerminal } from './pod.ts'
@@ -97,6 +99,8 @@ const summarize = (pod: Pod): Tally => {
     tally.lastRestart = sidecars.lastRestart
     tallyContainers(pod, tally)
   }
+  if (isSuperseded(pod)) tally.reason = 'Superseded'
+  if (isHeld(pod)) tally.reason = 'Held'
   if (pod.metadata.deletionTimestamp !== undefined) {
     if (status?.reason === 'NodeLost') tally.reason = 'Unknown'
     else if (!isPodTerminal(pod)) tally.reason = 'Terminating'

@@ -1,6 +1,7 @@
 // The node table: one row per node with what it has, what its pods use, and who they are. Rows are private to one run and are
 // charged as pods are placed on them.
 
+import { contactState } from '../kinds/contact.ts'
 import type { Node, Taint } from '../kinds/node.ts'
 import { quantityBytes, quantityMillis } from '../kinds/quantity.ts'
 import { PODS_PER_NODE_DEFAULT } from './limits.ts'
@@ -43,6 +44,8 @@ export const usageOf = (needs: readonly Needs[]): Usage => {
 
 const UNREACHABLE: Taint = { key: 'node.kubernetes.io/unreachable', effect: 'NoSchedule' }
 const NOT_READY: Taint = { key: 'node.kubernetes.io/not-ready', effect: 'NoSchedule' }
+/** A node that is silent by design takes pods at its next call: better one that is there. */
+const OFFLINE: Taint = { key: 'heliopause.io/offline', effect: 'PreferNoSchedule' }
 const UNSCHEDULABLE: Taint = { key: 'node.kubernetes.io/unschedulable', effect: 'NoSchedule' }
 
 /** A node that is not Ready, not in contact or cordoned repels pods before its taint has been written. */
@@ -51,6 +54,7 @@ const taintsOf = (node: Node): readonly Taint[] => {
   const ready = node.status?.conditions?.find(condition => condition.type === 'Ready')?.status
   const implied = [
     ...(ready === 'True' ? [] : [ready === 'Unknown' ? UNREACHABLE : NOT_READY]),
+    ...(contactState(node) === 'Offline' ? [OFFLINE] : []),
     ...(node.spec?.unschedulable ? [UNSCHEDULABLE] : []),
   ]
   return [...implied.filter(one => !taints.some(taint => taint.key === one.key && taint.effect === one.effect)), ...taints]

@@ -81,7 +81,14 @@ export const createWorld = (): World => {
       emit('DELETED', key, stored, previous)
       return stored
     }
-    entries.set(key, { key, revision, createRevision: previous?.createRevision ?? revision, value: Buffer.alloc(0), object: stored })
+    entries.set(key, {
+      key,
+      revision,
+      createRevision: previous?.createRevision ?? revision,
+      size: 0,
+      value: Buffer.alloc(0),
+      object: stored,
+    })
     emit(previous ? 'MODIFIED' : 'ADDED', key, stored, previous)
     return stored
   }
