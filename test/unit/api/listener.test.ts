@@ -20,6 +20,12 @@ const admin = leaf('system:admin', ['system:masters'], 'client')
 const device = leaf('system:node:a', ['system:nodes'], 'client')
 const stranger = leaf('system:admin', ['system:masters'], 'client', strangers)
 const expired = leaf('system:node:old', ['system:nodes'], 'client', authority, Date.UTC(2021, 0, 1))
+const misused = leaf('system:node:old', ['system:nodes'], 'server', authority, Date.UTC(2021, 0, 1))
+const person = leaf('system:admin', ['system:masters'], 'client', authority, Date.UTC(2021, 0, 1))
+const unborn = pki.issue(authority, {
+  ...{ commonName: 'system:node:new', organizations: ['system:nodes'], altNames: [], usage: 'client' },
+  ...{ notBeforeMs: Date.UTC(2080, 0, 1), notAfterMs: TO },
+})
 const forged = leaf('system:node:old', ['system:nodes'], 'client', strangers, Date.UTC(2021, 0, 1))
 
 type Pair = { certPem: string; keyPem: string }
@@ -186,8 +192,13 @@ t.test('an upgrade is handed on with who is asking, and an outdated device is to
     socket.resume()
     await once(socket, 'close')
   }
-  for (const pair of [device, expired, forged, undefined]) await upgrade(pair)
-  t.same(seen, ['system:node:a', 'system:node:old', undefined, undefined])
+  for (const pair of [device, expired, unborn, forged, misused, person, undefined]) await upgrade(pair)
+  t.same(seen, ['system:node:a', 'system:node:old', 'system:node:new', undefined, undefined, undefined, undefined])
+})
+
+t.test('a wrong date is forgiven for the link and for renewal, never for the API', async t => {
+  const port = await openPort(t)
+  for (const pair of [expired, unborn, person]) t.equal((await askH1(port, 'GET', CMS, pair)).status, 401)
 })
 
 t.test('garbage instead of HTTP gets 400 or a closed connection, and the port serves on', async t => {
