@@ -39,8 +39,10 @@ import type {
   TelemetryItem,
 } from './messages.ts'
 
-export type Parsed<T> = { readonly frame: T } | { readonly error: string }
+/** `unknown`: a well-formed frame of a type that this release does not have; a newer one may say more, and is not to be cut off for it. */
+export type Parsed<T> = { readonly frame: T } | { readonly unknown: string } | { readonly error: string }
 
+const FRAME_TYPE = /^[a-z][A-Za-z]{0,31}$/
 const SHA256 = /^[0-9a-f]{64}$/
 const SHA256_OR_NONE = /^([0-9a-f]{64})?$/
 const DIGEST = /^[0-9a-f]{32}$/
@@ -306,7 +308,8 @@ const parseFrame = <F extends { readonly t: string }>(text: string, readers: Rea
   const value = parseJson(text)
   if (!isObject(value)) return { error: 'read frame: it is not a JSON object' }
   const type = value['t']
-  if (typeof type !== 'string' || !Object.hasOwn(readers, type)) return { error: 'read frame: its type is not known' }
+  if (typeof type !== 'string' || !FRAME_TYPE.test(type)) return { error: 'read frame: its type is not a word' }
+  if (!Object.hasOwn(readers, type)) return { unknown: type }
   const failure: Failure = { at: undefined }
   const frame = readers[type as F['t']](fieldsOf(value, '', failure))
   return failure.at === undefined ? { frame } : { error: `read frame: ${type}.${failure.at} is missing or not acceptable` }

@@ -229,6 +229,11 @@ const frameIn = (s: DeviceState, text: string): void => {
     hangUp(s, parsed.error)
     return
   }
+  if ('unknown' in parsed) {
+    if (s.phase.is !== 'open') hangUp(s, `the server said ${parsed.unknown} before welcome`)
+    else countReceived(s, 'pong', text.length)
+    return
+  }
   const { frame } = parsed
   s.lastContactMs = s.nowMs
   countReceived(s, frame.t, text.length)

@@ -207,6 +207,11 @@ const frameIn = (s: ServerState, text: string): void => {
     hangUp(s, parsed.error)
     return
   }
+  if ('unknown' in parsed) {
+    if (s.phase !== 'open') hangUp(s, `the device said ${parsed.unknown} before hello`)
+    else if (!floods(s, 'ping')) count(s, PRIORITY_OF.ping, 'received', text.length)
+    return
+  }
   const { frame } = parsed
   s.heardMs = s.nowMs
   count(s, PRIORITY_OF[frame.t], 'received', text.length)

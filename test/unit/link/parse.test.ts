@@ -149,8 +149,10 @@ t.test('anything at all is refused in one line or read, without a throw', async 
   )
   t.match(parseDeviceFrame('x'.repeat(FRAME_BYTES_MAX + 1)), { error: /more than/ })
   t.match(parseDeviceFrame(`{"t":"ping","n":${'['.repeat(65)}${']'.repeat(65)}}`), { error: /nested deeper/ })
-  t.match(parseServerFrame('{"t":"hello"}'), { error: /type is not known/ })
-  t.match(parseServerFrame('{"t":"__proto__"}'), { error: /type is not known/ })
+  t.match(parseServerFrame('{"t":"hello"}'), { unknown: 'hello' })
+  t.match(parseServerFrame('{"t":"constructor"}'), { unknown: 'constructor' })
+  t.match(parseServerFrame('{"t":"__proto__"}'), { error: /type is not a word/ })
+  t.match(parseServerFrame('{"t":7}'), { error: /type is not a word/ })
 })
 
 const pod = {
