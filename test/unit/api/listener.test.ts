@@ -198,7 +198,7 @@ t.test('an upgrade is handed on with who is asking, and an outdated device is to
 
 t.test('a wrong date is forgiven for the link and for renewal, never for the API', async t => {
   const port = await openPort(t)
-  for (const pair of [expired, unborn, person]) t.equal((await askH1(port, 'GET', CMS, pair)).status, 401)
+  for (const pair of [expired, unborn, person]) t.equal((await readH2(h2(t, port, pair).request({ ':path': CMS }))).status, 401)
 })
 
 t.test('garbage instead of HTTP gets 400 or a closed connection, and the port serves on', async t => {
