@@ -137,7 +137,9 @@ export const BROKER_WINDOW_MESSAGES = 64
 export const BROKER_WINDOW_BYTES = 256 * 1024
 /** Confirmed at the latest after so many frames or bytes; an idle conversation confirms nothing. */
 export const BROKER_CONFIRM_MESSAGES = 16
-export const BROKER_CONFIRM_BYTES = 64 * 1024
+export const BROKER_CONFIRM_BYTES = 16 * 1024
+/** Unconfirmed bytes that do not count as queued: beyond it lower priorities wait. Above BROKER_CONFIRM_BYTES, or they would wait for ever. */
+export const BROKER_AHEAD_BYTES = 32 * 1024
 /** Messages that may come before an earlier one; one further ahead is dropped. */
 export const BROKER_EARLY_MAX = 128
 /** A message that does not come within this of a later one is lost, and the conversation with it. */

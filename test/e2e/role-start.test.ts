@@ -60,7 +60,7 @@ t.test('flags that cannot work are usage', async t => {
     [['agent', '--server', '192.0.2.1:6443', '--token', 'x'], /is not https:\/\/HOST:PORT/],
     [['agent', '--server', 'https://192.0.2.1:6443', '--token', 'x'], /not a join token\nhint: read it on the server/],
     [['agent', '--runtime', 'docker'], /must be one of auto, crun, process, cri/],
-    [['server', '--mqtt-broker', 'mqtt://x'], /speaks WebSocket only/],
+    [['server', '--mqtt-broker', 'mqtt://x'], /is not mqtts:\/\/HOST:PORT\nhint: for example/],
     [['server', '--prot', '1'], /unknown flag --prot\nhint: did you mean --port\?/],
   ]
   for (const [args, words] of wrong) {

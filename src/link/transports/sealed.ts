@@ -4,6 +4,7 @@
 
 import type { Cancel, Clock } from '../../base/clock.ts'
 import {
+  BROKER_AHEAD_BYTES,
   BROKER_CONFIRM_BYTES,
   BROKER_CONFIRM_MESSAGES,
   BROKER_EARLY_MAX,
@@ -20,6 +21,8 @@ import { seal, unseal } from './seal.ts'
 /** What carries the messages of many conversations. */
 export interface SealedPort {
   readonly clock: Pick<Clock, 'after'>
+  /** Bytes this side's socket has not taken; 0 where a broker takes everything at once. */
+  readonly queuedBytes: number
   /** Hands a message to the broker; false when it takes no more. */
   publish(of: SealedConnection, payload: Uint8Array): boolean
   /** The other side has shown that it has the keys; before anything it said is delivered. */
@@ -77,8 +80,9 @@ export class SealedConnection implements Connection {
     this.#receiveKey = side.receiveKey
   }
 
+  /** What is under way counts only beyond what keeps a slow path busy: more would hold up frames of a higher priority. */
   get queuedBytes(): number {
-    return this.#queuedBytes + this.#flyingBytes
+    return this.#queuedBytes + Math.max(0, this.#flyingBytes - BROKER_AHEAD_BYTES) + this.#port.queuedBytes
   }
 
   get over(): boolean {
@@ -92,7 +96,7 @@ export class SealedConnection implements Connection {
       this.close('protocol: a frame is too large')
       return
     }
-    if (this.queuedBytes + bytes > QUEUE_BYTES_MAX) {
+    if (this.#queuedBytes + this.#flyingBytes + bytes > QUEUE_BYTES_MAX) {
       this.#queue.length = 0
       this.close('slow')
       return
