@@ -81,6 +81,7 @@ export const startDevice = async (deps: { readonly log: Log; readonly clock: Flo
       }),
     ...(options.server ? { join: { server: options.server, ...(options.token ? { token: options.token } : {}) } } : {}),
     ...(options.socketGroups ? { socketGroups: options.socketGroups } : {}),
+    linkWays: (options.link ?? { ways: ['ws'] }).ways,
     pid: process.pid,
   })
   // A runtime left open would keep a process alive that has nothing to do.

@@ -65,6 +65,8 @@ export interface AgentDeps {
   readonly openLink: (identity: DeviceIdentity, hooks: LinkHooks) => DeviceLink
   /** Where to join, or where the server is now. Left out: the identity on disk, or none. */
   readonly join?: { readonly server: string; readonly token?: string }
+  /** The ways to the server that `openLink` dials, in their order, for people: `ws`, `mqtt`. */
+  readonly linkWays?: readonly string[]
   /** Who besides the agent's own user may use the local API. */
   readonly socketGroups?: SocketGroups
   /** Process id for the local API. */
@@ -193,6 +195,8 @@ export const startAgent = async (deps: AgentDeps): Promise<Agent> => {
   const { nodeName } = parts.device
   await adopt(deps, parts)
   const hold: { contact: Contact | undefined; node: NodeReport | undefined } = { contact: undefined, node: undefined }
+  memory.alsoWarn(() => hold.node?.shortages() ?? [])
+  memory.alsoWarn(() => deps.runtime.losses?.() ?? [])
   const imagesChanged = (): void => {
     deps.images.refresh()
     loop.send({ on: 'images' })

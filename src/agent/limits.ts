@@ -107,7 +107,7 @@ export const PEER_NONCE_MS = 10_000
 /** Text of a hold's reason; longer ones are refused. */
 export const HOLD_REASON_CHARS_MAX = 256
 /** How long a `sync` asked on the device waits for its result at most; then it says what is known. */
-export const SYNC_WAIT_MS_MAX = 20_000
+export const SYNC_WAIT_MS_MAX = 60_000
 /** How often a waiting `sync` looks at the link, and how long it waits for a document after the contact. */
 export const SYNC_LOOK_MS = 100
 export const SYNC_DOCUMENT_MS = 2_000
@@ -116,3 +116,6 @@ export const SYNC_DOCUMENT_MS = 2_000
 export const EXECS_MAX = 32
 /** Dialling a port of a pod; then what listens only on the pod's loopback is tried. */
 export const PORT_DIAL_MS_MAX = 5_000
+/** Measurements in one request of the local API, and JSON characters of each; more are refused whole. */
+export const TELEMETRY_ITEMS_MAX = 256
+export const TELEMETRY_ITEM_CHARS_MAX = 900

@@ -12,10 +12,12 @@ import type { Exits } from './exits.ts'
 import type { ImageStore } from './images/images.ts'
 import { type LocalApi, openLocalApi } from './local-api.ts'
 import { createHoldsDesk } from './local-holds.ts'
+import { linkView, switchLink } from './local-link.ts'
 import { logTargetOf } from './local-pods.ts'
 import { type LocalLogs, localRoutes } from './local-routes.ts'
 import { deviceStatus } from './local-status.ts'
 import { syncNow } from './local-sync.ts'
+import { takeTelemetry } from './local-telemetry.ts'
 import { devicePods } from './local-view.ts'
 import { createLogReader } from './logs.ts'
 import type { DeviceState, Input } from './machine.ts'
@@ -41,6 +43,8 @@ export interface LocalSideDeps {
   /** Who besides the agent's own user may use the socket; nobody when left out. */
   readonly socketGroups?: SocketGroups
   readonly contact: () => Contact | undefined
+  /** The ways to the server, in their order: `ws`, `mqtt`. */
+  readonly linkWays?: readonly string[]
   readonly imagesChanged: () => void
   readonly send: (input: Input) => void
 }
@@ -68,6 +72,9 @@ const openSocket = async (deps: LocalSideDeps, readLogs: ReadLogs): Promise<Loca
     images: () => deps.images.list().map(({ id, names, sizeBytes, importedAt }) => ({ id, names, sizeBytes, importedAt })),
     refreshImages: deps.imagesChanged,
     holds,
+    link: () => linkView(deps),
+    switchLink: body => switchLink(deps, body),
+    telemetry: body => takeTelemetry(deps, body),
     sync: signal => syncNow(deps, signal),
     acceptServer: () => contact()?.link?.resume(),
     logs: (asked, write, signal) => readLogs(asked, asked.options, write, signal),

@@ -58,7 +58,7 @@ export const deviceStatus = (deps: StatusDeps): DeviceStatus => {
     },
     holds: deps.holds.list(),
     clock: { now: timestamp(clock.now()), complaint: complaint ?? null },
-    profile: '',
+    profile: deps.contact()?.uplink.uplink.profile ?? '',
     warnings: [...memory.warnings, ...(network === undefined ? [] : [`network: ${network}`])].slice(-WARNINGS_MAX),
   }
 }

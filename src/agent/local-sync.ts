@@ -33,8 +33,10 @@ export const syncNow = async ({ clock, memory, contact }: SyncDeps, signal: Abor
     })
   const before = memory.held
   const wasConnected = link.connected
+  const dialsBefore = link.line.is === 'dialing' || link.line.is === 'greeting' ? link.line.dials - 1 : link.line.dials
   link.sync()
-  await waitUntil(clock, SYNC_WAIT_MS_MAX, signal, () => link.connected)
+  const failed = (): boolean => link.line.is === 'waiting' && link.line.dials > dialsBefore
+  await waitUntil(clock, SYNC_WAIT_MS_MAX, signal, () => link.connected || failed())
   const moved = (): boolean => memory.held?.head.generation !== before?.head.generation || memory.held?.head.epoch !== before?.head.epoch
   if (link.connected) await waitUntil(clock, SYNC_DOCUMENT_MS, signal, () => moved() || link.conflict !== undefined || !link.connected)
   const after = memory.held

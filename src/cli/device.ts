@@ -1,6 +1,7 @@
 // helio device: what the agent on this machine knows and runs, asked over its socket; works without the server.
 
 import { hold, restart, resume, sync } from './device-act.ts'
+import { link } from './device-link.ts'
 import { logs, pods } from './device-pods.ts'
 import { status } from './device-status.ts'
 import { usage } from './failure.ts'
@@ -9,7 +10,7 @@ import { DATA_DIR_FLAG, outputFlag, type Verb, type VerbContext } from './verb.t
 
 type Subverb = (context: VerbContext) => Promise<void>
 
-const SUBVERBS: Readonly<Record<string, Subverb>> = { status, pods, logs, hold, resume, restart, sync }
+const SUBVERBS: Readonly<Record<string, Subverb>> = { status, pods, logs, hold, resume, restart, sync, link }
 /** Those that take no further words. */
 const ALONE: readonly string[] = ['status', 'pods', 'sync']
 
@@ -35,6 +36,7 @@ export const verb: Verb = {
     'device resume [POD] [-n NAMESPACE]',
     'device restart POD [-n NAMESPACE] [-c CONTAINER]',
     'device sync',
+    'device link [--profile lan|normal|metered] [--allow-bulk]',
   ],
   subverbs: Object.keys(SUBVERBS),
   connects: false,
@@ -50,6 +52,13 @@ export const verb: Verb = {
     { flag: 'timestamps', type: 'switch', describe: 'logs: the time before each line' },
     { flag: 'limit-bytes', type: 'number', value: 'BYTES', describe: 'logs: end after so many bytes' },
     { flag: 'reason', type: 'text', value: 'TEXT', describe: 'hold: why, for whoever finds the pod stopped' },
+    {
+      flag: 'profile',
+      type: 'text',
+      choices: ['lan', 'normal', 'metered'],
+      describe: 'link: what the link may cost from now on',
+    },
+    { flag: 'allow-bulk', type: 'switch', describe: 'link: let bulk go though the profile says no; =false forbids it' },
     { flag: 'no-headers', type: 'switch', describe: 'leave out the headers' },
   ],
   examples: [
@@ -60,6 +69,8 @@ export const verb: Verb = {
     ['let it run again', 'device resume press-0 -n cell'],
     ['take the desired state of a server restored from a backup', 'device resume'],
     ['call the server now', 'device sync'],
+    ['what the link cost today', 'device link'],
+    ['the spare SIM is in', 'device link --profile metered'],
   ],
   run,
 }

@@ -9,7 +9,7 @@ import { userName } from '../../../src/agent/peer.ts'
 import { silentLog } from '../../../src/base/log.ts'
 import { systemFiles } from '../../../src/host/files.ts'
 import type { DeviceHold, DevicePod, DeviceStatus } from '../../../src/kinds/device-shapes.ts'
-import { type Bench, openBench, SEALER } from './bench.ts'
+import { type Bench, openBench, QUIET_LINK, SEALER } from './bench.ts'
 import { container, document, pod } from './model.ts'
 
 const send = (
@@ -168,4 +168,82 @@ t.test('with a group, who acts without proof is refused with a hint', { skip: pr
   t.equal((held.value as unknown as DeviceHold).by, 'root')
   await agent.close()
   rmSync(join(b.dir, 'agent.sock'), { force: true })
+})
+
+t.test('the profile of the link is switched at once and over restarts; what was allowed goes with the old one', async t => {
+  const { b, agent } = await opened(t.teardown)
+  t.match((await send(b, 'GET', '/v1/link')).value, { profile: 'lan', allowBulk: null, uplink: 'default' })
+  t.match(await send(b, 'POST', '/v1/link', { profile: 'metered', allowBulk: true }), { code: 200 })
+  for (const bad of [{ profile: 'cheap' }, { allowBulk: 'yes' }, { profile: 7 }])
+    t.match(await send(b, 'POST', '/v1/link', bad), { code: 400, value: { hint: 'helio device link --profile metered' } })
+  await agent.close()
+  const given: unknown[] = []
+  const again = await b.start({
+    openLink(_identity, hooks) {
+      given.push(hooks.uplink)
+      return QUIET_LINK
+    },
+  })
+  await b.until('the link', () => given.length === 1)
+  t.strictSame(given, [{ uplink: 'default', profile: 'metered', allowBulk: true }])
+  t.match((await send(b, 'GET', '/v1/status')).value, { profile: 'metered' })
+  await send(b, 'POST', '/v1/link', { profile: 'normal' })
+  await again.close()
+  const memory = await openMemory({ dir: b.dir, files: systemFiles, log: silentLog, sealer: SEALER })
+  t.strictSame(memory.fact('uplink'), { uplink: { uplink: 'default', profile: 'normal' } })
+  await memory.close()
+})
+
+t.test('telemetry is taken whole or refused whole', async t => {
+  const b = openBench(t.teardown)
+  await b.join()
+  const taken: unknown[] = []
+  let links = 0
+  const agent = await b.start({
+    openLink() {
+      links++
+      return { ...QUIET_LINK, addTelemetry: item => void taken.push([item.name, item.value ?? item.json]) }
+    },
+  })
+  await b.until('the link', () => links === 1)
+  const put = (items: unknown) => send(b, 'POST', '/v1/telemetry', { items })
+  t.match(
+    await put([
+      { name: 'battery/volts', value: 12.6 },
+      { name: 'gps', json: { lat: 1, lon: 2 } },
+    ]),
+    { code: 200, value: { taken: 2 } },
+  )
+  t.strictSame(taken, [
+    ['battery/volts', 12.6],
+    ['gps', { lat: 1, lon: 2 }],
+  ])
+  const good = { name: 'a', value: 1 }
+  for (const bad of [
+    [good, { name: '', value: 1 }],
+    [good, { name: 'a' }],
+    [good, { name: 'a', value: 'x' }],
+    [good, { name: 'a', value: 1, json: 1 }],
+    [good, { name: 'a', json: 'x'.repeat(2000) }],
+    [good, null],
+    Array.from({ length: 1000 }, () => good),
+    'none',
+  ])
+    t.equal((await put(bad)).code, 400)
+  t.equal(taken.length, 2)
+  await agent.close()
+})
+
+t.test('metrics are text a collector reads', async t => {
+  const { b, agent } = await opened(t.teardown)
+  await send(b, 'POST', '/v1/hold', { pod: 'a' })
+  const { code, text } = await send(b, 'GET', '/metrics')
+  t.equal(code, 200)
+  t.match(text, /^helio_pods 2$/m)
+  t.match(text, /^helio_pods_held 1$/m)
+  t.match(text, /^helio_link_day_bytes\{priority="bulk",direction="sent"\} 0$/m)
+  t.match(text, /^helio_pod_restarts_total\{namespace="default",pod="b"\} 0$/m)
+  for (const line of text.trimEnd().split('\n'))
+    t.match(line, /^(?:# (?:HELP|TYPE) helio_\w+ .+|helio_\w+(?:\{[^{}]*\})? -?\d+(?:\.\d+)?)$/)
+  await agent.close()
 })

@@ -214,3 +214,42 @@ t.test('sync says what came, or why nothing did', async t => {
   })
   t.match(await run({ conflict: 'the server is older' }), { code: 1, stderr: /sync: the server is older\nhint: .*helio device resume/ })
 })
+
+const LINK = {
+  uplink: 'wwan0',
+  profile: 'metered',
+  allowBulk: null,
+  bulkRefusal: 'the profile is metered',
+  ways: ['mqtt', 'ws'],
+  connected: false,
+  state: 'waiting',
+  lastContactSeconds: 7500,
+  lastError: 'connection refused',
+  nextDialSeconds: 45,
+  dials: 3,
+  keepaliveSeconds: 1200,
+  contactIntervalSeconds: null,
+  dayEndsInSeconds: 3600,
+  perPriority: {
+    control: { sentBytes: 1500, receivedBytes: 20_000, budgetBytes: null, waiting: 0, dropped: 0 },
+    status: { sentBytes: 30_000, receivedBytes: 2768, budgetBytes: 131_072, waiting: 2, dropped: 5 },
+  },
+}
+
+t.test('link says what it costs and when it calls, and switches the profile', async t => {
+  const { dir, bodies } = await listen(t, { '/v1/link': LINK })
+  const { stdout } = await runHelio(['device', 'link'], dir)
+  t.match(stdout, /Uplink: +wwan0\nProfile: +metered\nTransport: +mqtt, then ws\n/)
+  t.match(stdout, /Contact: +not connected, last contact 2h5m ago: connection refused\nNext dial: +in 45s\nKeepalive: +20m\n/)
+  t.match(stdout, /Bulk: +refused: the profile is metered\n/)
+  t.match(
+    stdout,
+    /PRIORITY +SENT +RECEIVED +BUDGET +USED +WAITING +DROPPED\ncontrol +1.5kB +20kB +- +- +0 +0\nstatus +30kB +2.77kB +131kB +25% +2 +5\n/,
+  )
+  t.same(JSON.parse((await runHelio(['device', 'link', '-o', 'json'], dir)).stdout), LINK)
+  t.same(bodies, [])
+  await runHelio(['device', 'link', '--profile', 'metered', '--allow-bulk'], dir)
+  await runHelio(['device', 'link', '--allow-bulk=false'], dir)
+  t.same(bodies, [{ profile: 'metered', allowBulk: true }, { allowBulk: false }])
+  t.match(await runHelio(['device', 'link', '--profile', 'cheap'], dir), { code: 2, stderr: /one of lan, normal, metered/ })
+})
