@@ -1,4 +1,4 @@
-// One suite for every transport of the link: the memory pair, and WebSockets over real TLS on loopback.
+// One suite for every transport of the link: the memory pair, and WebSockets and MQTT over real TLS on loopback.
 
 import { once } from 'node:events'
 import type { IncomingMessage } from 'node:http'
@@ -7,12 +7,24 @@ import type { AddressInfo } from 'node:net'
 import type { TLSSocket } from 'node:tls'
 import t from 'tap'
 import { WebSocket } from 'ws'
+import { isReason } from '../../src/base/errors.ts'
+import { silentLog } from '../../src/base/log.ts'
+import { systemClock } from '../../src/host/clock.ts'
 import { systemPki } from '../../src/host/pki.ts'
 import { FRAME_BYTES_MAX, QUEUE_BYTES_MAX } from '../../src/link/limits.ts'
 import type { Connection, Dialer } from '../../src/link/link.ts'
+import {
+  BROKER_ORGANIZATION,
+  clusterIdOf,
+  failoverDialer,
+  LINK_PATH,
+  loadMqtt,
+  memoryDialer,
+  webSocketAcceptor,
+  webSocketDialer,
+} from '../../src/link/transports/index.ts'
 import { openBrokerWorld } from './broker-world.ts'
 import { NO_MOSQUITTO } from './mosquitto.ts'
-import { LINK_PATH, memoryDialer, webSocketAcceptor, webSocketDialer } from '../../src/link/transports/index.ts'
 
 interface Side {
   readonly connection: Connection
@@ -78,6 +90,7 @@ const openServer = async (serverCert = certificate('server', ['IP:127.0.0.1'])) 
   const connections = mailbox<Connection>()
   const sockets: TLSSocket[] = []
   const resumed: boolean[] = []
+  const names: string[] = []
   const accept = webSocketAcceptor()
   const server = createServer({
     key: serverCert.keyPem,
@@ -89,6 +102,7 @@ const openServer = async (serverCert = certificate('server', ['IP:127.0.0.1'])) 
   server.on('secureConnection', socket => {
     sockets.push(socket)
     resumed.push(socket.isSessionReused())
+    names.push(socket.authorized ? String(socket.getPeerCertificate().subject.CN) : '')
     socket.on('error', () => socket.destroy())
   })
   server.on('upgrade', (request, socket, head) => {
@@ -103,12 +117,59 @@ const openServer = async (serverCert = certificate('server', ['IP:127.0.0.1'])) 
     connections,
     sockets,
     resumed,
+    names,
     dialer: webSocketDialer({ server: url, credentials: () => ({ ca: ca.certPem, cert: client.certPem, key: client.keyPem }) }),
     close: async () => {
       for (const socket of sockets) socket.destroy()
       server.close()
       await once(server, 'close')
     },
+  }
+}
+
+const CLUSTER = clusterIdOf(systemPki.publicKeyPin(ca.certPem))
+
+const openMqtt = async (serverCert = certificate('server', ['IP:127.0.0.1']), qos: 0 | 1 = 0, deviceOf: () => string = () => 'tower-7') => {
+  const { listenMqtt, mqttDialer } = await loadMqtt()
+  const connections = mailbox<Connection>()
+  const resumed: boolean[] = []
+  const names: string[] = []
+  const sockets: TLSSocket[] = []
+  const listener = await listenMqtt(
+    {
+      clock: systemClock,
+      log: silentLog,
+      cluster: CLUSTER,
+      keepaliveMs: () => 20_000,
+      accept: (_, connection) => connections.put(connection),
+    },
+    {
+      bind: '127.0.0.1',
+      port: 0,
+      ca: ca.certPem,
+      cert: serverCert.certPem,
+      key: serverCert.keyPem,
+      deviceOf(socket) {
+        resumed.push(socket.isSessionReused())
+        names.push(String(socket.getPeerCertificate().subject.CN))
+        sockets.push(socket)
+        return deviceOf()
+      },
+    },
+  )
+  return {
+    connections,
+    resumed,
+    names,
+    sockets,
+    dialer: mqttDialer({
+      url: `mqtts://127.0.0.1:${listener.port}`,
+      cluster: CLUSTER,
+      device: 'tower-7',
+      credentials: () => ({ ca: ca.certPem, cert: client.certPem, key: client.keyPem }),
+      qos,
+    }),
+    close: () => listener.close(),
   }
 }
 
@@ -120,6 +181,24 @@ const TRANSPORTS: Readonly<Record<string, () => Promise<Transport>>> = {
   websocket: async () => {
     const { dialer, connections, close } = await openServer()
     return { dialer, accepted: connections.take, close }
+  },
+  mqtt: async () => {
+    const { dialer, connections, close } = await openMqtt()
+    return { dialer, accepted: connections.take, close }
+  },
+  'mqtt, acknowledged': async () => {
+    const { dialer, connections, close } = await openMqtt(undefined, 1)
+    return { dialer, accepted: connections.take, close }
+  },
+  failover: async () => {
+    const dead = await openServer()
+    await dead.close()
+    const { dialer, connections, close } = await openMqtt()
+    const ways = [
+      { name: 'ws', dialer: dead.dialer },
+      { name: 'mqtt', dialer },
+    ]
+    return { dialer: failoverDialer(ways), accepted: connections.take, close }
   },
   broker: async () => {
     const connections = mailbox<Connection>()
@@ -211,41 +290,141 @@ const refusal = async (dialer: Dialer): Promise<string> => {
   }
 }
 
-t.test(
-  'websocket: a server is believed by its key, whatever its address and the date; anything else is refused before a frame goes out',
-  async t => {
-    const stranger = systemPki.createAuthority('ca', now - DAY, now + DAY)
-    const cases: readonly [string, ReturnType<typeof certificate>, RegExp | undefined][] = [
-      ['expired', certificate('server', ['IP:127.0.0.1'], now - 9 * DAY, now - 8 * DAY), undefined],
-      ['not yet valid', certificate('server', ['IP:127.0.0.1'], now + 8 * DAY, now + 9 * DAY), undefined],
-      ['another authority of the same name', certificate('server', ['IP:127.0.0.1'], now - DAY, now + DAY, stranger), /pinned authority/],
-      ['another address', certificate('server', ['IP:127.0.0.2']), undefined],
-      ['a device that plays the server', certificate('client', ['IP:127.0.0.1']), /not one of a server/],
-      ['the authority itself', ca, /pinned authority|not one of a server/],
-    ]
-    for (const [what, cert, why] of cases) {
-      const server = await openServer(cert)
-      const message = await refusal(server.dialer)
-      if (why) t.match(message, why, what)
-      else t.equal(message, '', what)
-      await server.close()
-    }
-  },
-)
+const DIRECT = { websocket: openServer, mqtt: openMqtt }
 
-t.test('websocket: a second dial resumes the TLS session and still proves who the device is', async t => {
-  const server = await openServer()
+for (const [name, open] of Object.entries(DIRECT)) {
+  t.test(
+    `${name}: a server is believed by its key, whatever its address and the date; anything else is refused before a frame goes out`,
+    async t => {
+      const stranger = systemPki.createAuthority('ca', now - DAY, now + DAY)
+      const broker = systemPki.issue(ca, {
+        commonName: 'broker',
+        organizations: [BROKER_ORGANIZATION],
+        altNames: ['IP:127.0.0.1'],
+        usage: 'server',
+        notBeforeMs: now - DAY,
+        notAfterMs: now + DAY,
+      })
+      const cases: readonly [string, ReturnType<typeof certificate>, RegExp | undefined][] = [
+        ['expired', certificate('server', ['IP:127.0.0.1'], now - 9 * DAY, now - 8 * DAY), undefined],
+        ['not yet valid', certificate('server', ['IP:127.0.0.1'], now + 8 * DAY, now + 9 * DAY), undefined],
+        ['another authority of the same name', certificate('server', ['IP:127.0.0.1'], now - DAY, now + DAY, stranger), /pinned authority/],
+        ['another address', certificate('server', ['IP:127.0.0.2']), undefined],
+        ['a device that plays the server', certificate('client', ['IP:127.0.0.1']), /not one of a server/],
+        ['the authority itself', ca, /pinned authority|not one of a server/],
+        ['a broker that plays the server', broker, /is a broker’s/],
+      ]
+      for (const [what, cert, why] of cases) {
+        const server = await open(cert)
+        const message = await refusal(server.dialer)
+        if (why) t.match(message, why, what)
+        else t.equal(message, '', what)
+        await server.close()
+      }
+    },
+  )
+
+  t.test(`${name}: a second dial resumes the TLS session and still proves who the device is`, async t => {
+    const server = await open()
+    t.teardown(server.close)
+    for (let i = 0; i < 3; i++) {
+      const device = side(await server.dialer.dial(never))
+      const other = side(await server.connections.take())
+      other.connection.send('{}')
+      await device.got(1)
+      device.connection.close('again')
+      await other.closed
+    }
+    t.strictSame(server.resumed, [false, true, true])
+    t.strictSame(server.names, ['x', 'x', 'x'])
+  })
+
+  t.test(`${name}: a dial to nobody rejects in one line that names the address`, async t => {
+    const server = await open()
+    await server.close()
+    t.match(await refusal(server.dialer), /^dial 127\.0\.0\.1:\d+: [^\n]+$/)
+  })
+}
+
+t.test('mqtt: a key without a node is told apart from a server that cannot be reached', async t => {
+  const server = await openMqtt(undefined, 0, () => {
+    throw new Error('no node')
+  })
   t.teardown(server.close)
-  for (let i = 0; i < 2; i++) {
-    const device = side(await server.dialer.dial(never))
-    const other = side(await server.connections.take())
-    other.connection.send('{}')
-    await device.got(1)
-    device.connection.close('again')
-    await other.closed
+  const error = await server.dialer.dial(never).catch((error: unknown) => error)
+  t.ok(isReason(error, 'Forbidden'))
+})
+
+t.test('mqtt: a connection that goes without a word is closed on the other side too', async t => {
+  const server = await openMqtt()
+  t.teardown(server.close)
+  const device = side(await server.dialer.dial(never))
+  const other = side(await server.connections.take())
+  for (const socket of server.sockets) socket.destroy()
+  t.type(await other.closed, 'string')
+  t.type(await device.closed, 'string')
+})
+
+const answering = (connection: Connection): void => {
+  connection.onFrame = frame => connection.send(frame)
+}
+
+const DOWN: Dialer = {
+  dial: () => Promise.reject(new Error('dial there: no route')),
+}
+
+t.test('failover: a way that fails gives over to the next, and the one that worked last comes first', async t => {
+  const dialed: string[] = []
+  const state = { ws: true, mqtt: true }
+  const way = (name: 'ws' | 'mqtt') => {
+    const dialer = memoryDialer(connection => {
+      dialed.push(name)
+      answering(connection)
+    })
+    return { name, dialer: { dial: (signal: AbortSignal) => (state[name] ? dialer.dial(signal) : DOWN.dial(signal)) } }
   }
-  t.strictSame(server.resumed, [false, true])
-  for (const socket of server.sockets) t.ok(socket.authorized)
+  const dialer = failoverDialer([way('ws'), way('mqtt')])
+  const once = async (): Promise<void> => {
+    const device = side(await dialer.dial(never))
+    device.connection.send('{}')
+    await device.got(1)
+    device.connection.close('done')
+    await device.closed
+  }
+  await once()
+  state.ws = false
+  await once()
+  state.ws = true
+  await once()
+  t.strictSame(dialed, ['ws', 'mqtt', 'mqtt'])
+  Object.assign(state, { ws: false, mqtt: false })
+  t.equal(await refusal(dialer), 'mqtt: dial there: no route; ws: dial there: no route')
+})
+
+t.test('failover: a way that opens and stays mute, or hangs until given up, is not the first the next time', async t => {
+  const mute = memoryDialer(connection => void side(connection))
+  const hangs: Dialer = {
+    dial: signal => new Promise((_, reject) => signal.addEventListener('abort', () => reject(new Error('given up')), { once: true })),
+  }
+  for (const bad of [mute, hangs]) {
+    const dialer = failoverDialer([
+      { name: 'bad', dialer: bad },
+      { name: 'good', dialer: memoryDialer(answering) },
+    ])
+    const abort = new AbortController()
+    const first = dialer.dial(abort.signal)
+    if (bad === hangs) {
+      abort.abort()
+      await t.rejects(first, /given up/)
+    } else {
+      const device = side(await first)
+      device.connection.close('nobody says welcome')
+      await device.closed
+    }
+    const device = side(await dialer.dial(never))
+    device.connection.send('{}')
+    await device.got(1)
+  }
 })
 
 t.test(
@@ -273,9 +452,3 @@ t.test(
     t.equal(await raw(LINK_PATH, ['helio.v1']), 'closed 1003')
   },
 )
-
-t.test('websocket: a dial to nobody rejects in one line that names the address', async t => {
-  const server = await openServer()
-  await server.close()
-  t.match(await refusal(server.dialer), /^dial 127\.0\.0\.1:\d+: [^\n]+$/)
-})
