@@ -78,8 +78,8 @@ export const sinkOver = (stream: Writable, signal: AbortSignal): Sink => ({
   signal,
 })
 
-/** Writes buffers in pieces of a useful size and ends the stream. */
-export const writeBuffers = async (stream: Writable, buffers: readonly Buffer[]): Promise<void> => {
+/** Writes buffers in pieces of a useful size and ends the stream. Rejects where one cannot be had: the answer is cut then. */
+export const writeBuffers = async (stream: Writable, buffers: Iterable<Buffer>): Promise<void> => {
   let pending: Buffer[] = []
   let bytes = 0
   for (const buffer of buffers) {

@@ -111,10 +111,7 @@ const runStream = async (state: State, stream: Writable, response: ApiResponse, 
 
 const lengthOf = (body: ApiResponse['body']): number | undefined => {
   if (typeof body === 'function') return undefined
-  if (Buffer.isBuffer(body)) return body.length
-  let bytes = 0
-  for (const each of body as readonly Buffer[]) bytes += each.length
-  return bytes
+  return Buffer.isBuffer(body) ? body.length : body.bytes
 }
 
 const headersOf = (response: ApiResponse): Record<string, string | string[]> => {
@@ -145,7 +142,7 @@ const answerH2 = async (state: State, stream: ServerHttp2Stream, headers: Incomi
   if (endStream) return
   if (typeof response.body === 'function') return runStream(state, stream, response, () => stream.destroy())
   if (Buffer.isBuffer(response.body)) stream.end(response.body)
-  else await writeBuffers(stream, response.body as readonly Buffer[])
+  else await writeBuffers(stream, response.body)
   // A body nobody wanted to the end: tell the client to stop sending it.
   if (response.status === 413) stream.close()
 }
@@ -182,7 +179,7 @@ const answerH1 = async (state: State, request: IncomingMessage, reply: ServerRes
     reply.flushHeaders()
     await runStream(state, reply, response, () => socket.destroy())
   } else if (Buffer.isBuffer(response.body)) reply.end(response.body)
-  else await writeBuffers(reply, response.body as readonly Buffer[])
+  else await writeBuffers(reply, response.body)
 }
 
 const upgrade = (state: State, request: IncomingMessage, socket: TLSSocket, head: Buffer): void => {

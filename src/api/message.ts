@@ -42,11 +42,16 @@ export interface Sink {
 /** Writes until the answer is complete; the stream ends when it settles. A rejection cuts the stream, so that the client notices. */
 export type StreamBody = (sink: Sink) => Promise<void>
 
+/** A body in pieces, each brought when it is its turn to be written: what the client has not taken yet need not be in memory. */
+export interface Pieces extends Iterable<Buffer> {
+  /** Of all of them together. */
+  readonly bytes: number
+}
+
 export interface ApiResponse {
   readonly status: number
   readonly headers: Readonly<Record<string, string | readonly string[]>>
-  /** Several buffers are one body, written one after the other; they are never copied into one. */
-  readonly body: Buffer | readonly Buffer[] | StreamBody
+  readonly body: Buffer | Pieces | StreamBody
 }
 
 export const JSON_TYPE = 'application/json'

@@ -4,8 +4,9 @@ import { stringify } from 'yaml'
 import type { KubeObject } from '../base/object.ts'
 import type { Kind } from '../kinds/kind.ts'
 import { apiVersionOf } from '../kinds/kind.ts'
+import type { Entry } from '../store/store.ts'
 import type { Form } from './accept.ts'
-import { type ApiResponse, JSON_TYPE, jsonResponse } from './message.ts'
+import { type ApiResponse, JSON_TYPE, jsonResponse, type Pieces } from './message.ts'
 import type { Page } from './page.ts'
 import { SCALE_TABLE } from './scale.ts'
 import { type IncludeObject, toPartial, toTable } from './table.ts'
@@ -43,14 +44,27 @@ export const presentObject = (kind: Kind, written: Written, how: Presentation, s
 
 const plainList = (kind: Kind, page: Page): ApiResponse => {
   const head = `{"kind":"${kind.kind}List","apiVersion":"${apiVersionOf(kind)}","metadata":${JSON.stringify(page.meta)},"items":[`
-  const body: Buffer[] = [Buffer.from(head)]
-  for (const [i, entry] of page.entries.entries()) {
-    if (i > 0) body.push(COMMA)
-    const { object, value } = kind.storage ? { ...presented(kind, entry), value: undefined } : { object: undefined, value: entry.value }
-    body.push(value ?? Buffer.from(JSON.stringify(object)))
+  const items = kind.storage ? page.entries.map(entry => Buffer.from(JSON.stringify(presented(kind, entry).object))) : page.entries
+  return { status: 200, headers: OBJECT_HEADERS, body: joined(Buffer.from(head), items, END) }
+}
+
+/** An item's bytes; an entry's are brought only then, and stay those of its revision. */
+const bytesOf = (item: Buffer | Entry): Buffer => (Buffer.isBuffer(item) ? item : item.value)
+
+const joined = (head: Buffer, items: readonly (Buffer | Entry)[], end: Buffer): Pieces => {
+  let bytes = head.length + end.length + Math.max(0, items.length - 1) * COMMA.length
+  for (const item of items) bytes += Buffer.isBuffer(item) ? item.length : item.size
+  return {
+    bytes,
+    *[Symbol.iterator]() {
+      yield head
+      for (const [i, item] of items.entries()) {
+        if (i > 0) yield COMMA
+        yield bytesOf(item)
+      }
+      yield end
+    },
   }
-  body.push(END)
-  return { status: 200, headers: OBJECT_HEADERS, body }
 }
 
 /** A page of a collection in the form asked for. */

@@ -12,6 +12,8 @@ export interface Entry {
   readonly key: string
   readonly revision: number
   readonly createRevision: number
+  /** Bytes of `value`, known without reading it. */
+  readonly size: number
   readonly value: Buffer
   readonly object: KubeObject
 }

@@ -123,7 +123,10 @@ export interface RigOptions {
 
 const textOf = (body: ApiResponse['body']): string => {
   if (typeof body === 'function') throw new Error('a stream, not a body')
-  return Buffer.isBuffer(body) ? body.toString() : Buffer.concat([...body]).toString()
+  if (Buffer.isBuffer(body)) return body.toString()
+  const whole = Buffer.concat([...body])
+  if (whole.length !== body.bytes) throw new Error(`a body of ${whole.length} bytes that says ${body.bytes}`)
+  return whole.toString()
 }
 
 const openStream = (response: ApiResponse): OpenStream => {
