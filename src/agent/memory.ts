@@ -37,8 +37,10 @@ export interface DeviceIdentity {
 }
 
 export interface AgentMemory {
-  /** Repairs made while opening, one line each. */
+  /** For the operator, one line each: repairs made while opening, why nothing can be written now, and what others added. */
   readonly warnings: readonly string[]
+  /** Asked whenever somebody reads the warnings. */
+  alsoWarn(source: () => readonly string[]): void
   /** There is state on disk that the key file does not open. */
   readonly keyLost: boolean
   readonly link: LinkMemory
@@ -100,11 +102,14 @@ const soundPods = (pods: Rows): ReadonlyMap<string, PodMemory> => {
 }
 
 /** Writes one after the other; a failed one does not stop the next. */
-const createTurn = (): (<T>(work: () => Promise<T>) => Promise<T>) => {
+const createTurn = (failed: (error: unknown) => void): (<T>(work: () => Promise<T>) => Promise<T>) => {
   const last = { writing: Promise.resolve() as Promise<unknown> }
   return work => {
     const mine = last.writing.then(work, work)
-    last.writing = mine
+    last.writing = mine.then(
+      () => failed(undefined),
+      (error: unknown) => failed(error),
+    )
     return mine
   }
 }
@@ -166,10 +171,17 @@ export const openMemory = async (deps: MemoryDeps): Promise<AgentMemory> => {
     warn('the state of an older version could not be sealed yet', error),
   )
   if (loaded.lost > 0) warn('part of this device’s stored state does not open: its key file was lost or is another one')
-  const inTurn = createTurn()
+  const trouble: { last: unknown; sources: (() => readonly string[])[] } = { last: undefined, sources: [] }
+  const inTurn = createTurn(error => {
+    trouble.last = error
+  })
   const outbox = await openOutboxMemory(loaded, inTurn)
   return {
-    warnings,
+    get warnings() {
+      const unwritten = `the device’s state cannot be written (what runs goes on): ${messageOf(trouble.last)}`
+      return [...warnings, ...(trouble.last === undefined ? [] : [unwritten]), ...trouble.sources.flatMap(source => source())]
+    },
+    alsoWarn: source => void trouble.sources.push(source),
     keyLost: loaded.lost > 0,
     get held() {
       return state.held

@@ -13,7 +13,7 @@ import type { ImageStore } from './images/images.ts'
 import { NODE_STATUS_EVERY_MS } from './limits.ts'
 import type { DeviceState } from './machine.ts'
 import type { AgentMemory } from './memory.ts'
-import { nodeStatus } from './node-status.ts'
+import { nodeStatus, shortages } from './node-status.ts'
 
 export interface NodeReportDeps {
   readonly clock: Pick<Clock, 'now' | 'after'>
@@ -32,12 +32,15 @@ export interface NodeReportDeps {
 export interface NodeReport {
   /** Looks now. */
   look(): void
+  /** What this machine is short of, one line each. */
+  shortages(): readonly string[]
   close(): void
 }
 
 export const reportNode = (deps: NodeReportDeps): NodeReport => {
   const remembered = deps.memory.fact('node')
-  const held: { last: NodeStatus | undefined; cancel: Cancel | undefined } = {
+  const held: { last: NodeStatus | undefined; host: HostFacts | undefined; cancel: Cancel | undefined } = {
+    host: undefined,
     last: isObject(remembered) ? (remembered as NodeStatus) : undefined,
     cancel: undefined,
   }
@@ -52,6 +55,7 @@ export const reportNode = (deps: NodeReportDeps): NodeReport => {
     }
   }
   const say = (host: HostFacts): void => {
+    held.host = host
     const { device, network } = deps.state
     if (!deepEqual(device.hostIPs, host.addresses)) deps.changed({ ...device, hostIPs: host.addresses })
     const facts = {
@@ -69,5 +73,5 @@ export const reportNode = (deps: NodeReportDeps): NodeReport => {
     deps.memory.saveFact('node', status).catch((error: unknown) => deps.log.error('remember node', { error: messageOf(error) }))
   }
   look()
-  return { look, close: () => held.cancel?.() }
+  return { look, shortages: () => (held.host ? shortages(held.host) : []), close: () => held.cancel?.() }
 }

@@ -26,9 +26,21 @@ interface Verdict {
   readonly message: string
 }
 
+const isLowMemory = (host: HostFacts): boolean =>
+  host.memoryAvailableBytes !== undefined && host.memoryAvailableBytes < host.memoryBytes * MEMORY_PRESSURE_SHARE
+const isLowDisk = (host: HostFacts): boolean => host.diskBytes > 0 && host.diskFreeBytes < host.diskBytes * DISK_PRESSURE_SHARE
+
+const mib = (bytes: number): string => `${Math.round(bytes / 1024 / 1024)} MiB`
+
+/** What the machine is short of, with figures, for people. */
+export const shortages = (host: HostFacts): readonly string[] => [
+  ...(isLowDisk(host) ? [`the disk is nearly full: ${mib(host.diskFreeBytes)} of ${mib(host.diskBytes)} are free`] : []),
+  ...(isLowMemory(host) ? [`memory is short: ${mib(host.memoryAvailableBytes ?? 0)} of ${mib(host.memoryBytes)} are available`] : []),
+]
+
 const verdicts = ({ host, networkError }: NodeFacts): readonly Verdict[] => {
-  const lowMemory = host.memoryAvailableBytes !== undefined && host.memoryAvailableBytes < host.memoryBytes * MEMORY_PRESSURE_SHARE
-  const lowDisk = host.diskBytes > 0 && host.diskFreeBytes < host.diskBytes * DISK_PRESSURE_SHARE
+  const lowMemory = isLowMemory(host)
+  const lowDisk = isLowDisk(host)
   return [
     {
       type: 'MemoryPressure',

@@ -5,7 +5,7 @@ import { mkdir, rm, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { messageOf } from '../base/errors.ts'
 import { compileBundle, compileProcess } from './bundle.ts'
-import { cgroupUsage, countSwap, detectCgroupLayout, emptinessFile, monitorGroups, removeCgroup } from './cgroup.ts'
+import { type CgroupLayout, cgroupUsage, countSwap, detectCgroupLayout, emptinessFile, monitorGroups, removeCgroup } from './cgroup.ts'
 import { createMonitored, monitorPid, reopenMonitorLog } from './conmon.ts'
 import {
   adoptContainer,
@@ -49,12 +49,15 @@ const sandboxDir = (place: CrunPlace, uid: string): string => join(sandboxesDir(
 const WRAPPER = (crun: string, list: string): string =>
   `#!/bin/sh\nexec unshare -m --propagation slave sh -c 'mount --bind /dev/null ${list} && exec "$@"' sh ${crun} "$@"\n`
 
+/** Controllers this kernel has not: limits on what they control are asked for in vain. */
+const unlimitedIn = ({ controllers }: CgroupLayout): readonly string[] => ['memory', 'cpu', 'pids'].filter(each => !controllers.has(each))
+
 const openPlace = async (deps: RuntimeDeps): Promise<CrunPlace> => {
   const [crun, conmon] = [deps.exec.find('crun'), deps.exec.find('conmon')]
   if (crun === undefined || conmon === undefined) throw new Error('open crun runtime: crun and conmon must be installed')
   const cgroupRoot = deps.cgroupRoot ?? '/helio'
   const layout = countSwap(detectCgroupLayout(), cgroupRoot, deps.log)
-  const unlimited = ['memory', 'cpu', 'pids'].filter(controller => !layout.controllers.has(controller))
+  const unlimited = unlimitedIn(layout)
   if (unlimited.length > 0)
     deps.log.error('limits without effect', {
       controllers: unlimited.join(' '),
@@ -193,6 +196,10 @@ export const openCrunRuntime = async (deps: RuntimeDeps): Promise<Runtime> => {
     name: 'crun',
     version: `crun://${version ?? 'unknown'}`,
     isolatesNetwork: true,
+    losses: () =>
+      unlimitedIn(place.layout).map(
+        each => `limits of ${each} are not kept: this kernel has no ${each} controller (boot with cgroup_enable=${each})`,
+      ),
     async inspect() {
       const [sandboxes, containers] = await Promise.all([inspectSandboxes(), tracking.inspectAll()])
       return { sandboxes, containers }

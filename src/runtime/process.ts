@@ -185,6 +185,7 @@ export const openProcessRuntime = async (deps: RuntimeDeps): Promise<Runtime> =>
     name: 'process',
     version: 'process://1',
     isolatesNetwork: false,
+    losses: () => [...said].map(what => `the process runtime does not keep what a pod asks for: ${what}`),
     async inspect() {
       const [sandboxes, containers] = await Promise.all([inspectSandboxes(place, inOrder), tracking.inspectAll()])
       return { sandboxes, containers }

@@ -147,6 +147,8 @@ export interface Runtime {
   readonly version: string
   /** True when pods get a network namespace of their own. */
   readonly isolatesNetwork: boolean
+  /** What pods ask for and this machine cannot keep, one line each, for the operator. */
+  readonly losses?: () => readonly string[]
   /** Everything there is, from disk and kernel: the truth after an agent restart or a reboot. */
   inspect(): Promise<{ sandboxes: readonly SandboxInfo[]; containers: readonly ContainerInfo[] }>
   createSandbox(spec: SandboxSpec): Promise<SandboxInfo>
