@@ -16,12 +16,14 @@ export interface History {
   finish(): void
   /** The counted number now. */
   readonly counted: number
+  /** Increments that a restore forgot. */
+  readonly forgotten: number
 }
 
 /** One watcher of everything that resumes where it was, whatever becomes of the server. */
 const createWatcher = (world: World, name: string, onEvent: (event: StoreEvent, before: number | undefined) => void) => {
   const model = new Map<string, number>()
-  const state = { seen: 0, startedAt: 0, watch: undefined as { close(): void } | undefined }
+  const state = { seen: 0, epoch: '', startedAt: 0, watch: undefined as { close(): void } | undefined }
   const take = (event: StoreEvent): void => {
     const before = model.get(event.key)
     const told = `${name}: ${event.revision} ${event.type} ${event.key}`
@@ -38,8 +40,11 @@ const createWatcher = (world: World, name: string, onEvent: (event: StoreEvent, 
   }
   const relist = ({ store }: ServerProcess): void => {
     const { entries, revision } = store.list({ prefix: '' })
-    if (revision < state.seen) world.fail('revisions never go back', `${name}: listed at ${revision}, saw ${state.seen} before`)
+    // Another epoch counts from anywhere: what matters is that nobody is resumed across it.
+    if (store.epoch === state.epoch && revision < state.seen)
+      world.fail('revisions never go back', `${name}: listed at ${revision}, saw ${state.seen} before`)
     state.seen = revision
+    state.epoch = store.epoch
     model.clear()
     for (const entry of entries) model.set(entry.key, entry.revision)
   }
@@ -59,6 +64,7 @@ const createWatcher = (world: World, name: string, onEvent: (event: StoreEvent, 
       if (state.seen === 0) relist(process)
       try {
         watch(process)
+        if (state.epoch !== process.store.epoch) world.fail(ORDER, `${name}: a watch went on over a restore`)
       } catch (error) {
         if (!isReason(error, 'Expired')) throw error
         world.mark('a watch was expired')
@@ -84,7 +90,7 @@ const PAUSE_MS = 120_000
 
 export const startHistory = (world: World, server: SimServer): History => {
   const random = world.random.fork('history')
-  const counter = { n: 0 }
+  const counter = { n: 0, forgotten: 0, restores: 0 }
   const count = (object: KubeObject, isNext: boolean): void => {
     const n = Number((object as KubeObject & { data: { n: string } }).data.n)
     const isRight = isNext ? n === counter.n + 1 || (n === 0 && counter.n === 0) : n >= counter.n
@@ -112,11 +118,18 @@ export const startHistory = (world: World, server: SimServer): History => {
     everything.resume(process)
     if (!state.isPaused) sleeper.resume(process)
     const stored = process.store.get(COUNTER_KEY)
+    if (server.restores > counter.restores && stored) {
+      const n = Number((stored.object as KubeObject & { data: { n: string } }).data.n)
+      Object.assign(counter, { restores: server.restores, forgotten: counter.forgotten + counter.n - n, n })
+    }
     if (stored) count(stored.object, false)
   })
   return {
     get counted() {
       return counter.n
+    },
+    get forgotten() {
+      return counter.forgotten
     },
     finish() {
       state.isOver = true

@@ -126,7 +126,13 @@ export const startPodChecks = (world: World, server: SimServer, asked: () => Ask
     if (kind === 'Pod') takePod(process, object as unknown as Pod, old as unknown as Pod | undefined)
     if (kind === 'Node' && old && isSilent(object) && !isSilent(old)) world.mark('a node became Unknown')
   }
+  const known = { restores: 0 }
   server.onStart(process => {
+    if (server.restores > known.restores) {
+      known.restores = server.restores
+      nodes.clear()
+      recents.clear()
+    }
     for (const set of process.view.list<ReplicaSet>('ReplicaSet')) takeSet(set)
     process.view.subscribe(changes => {
       if (!process.clock.isAlive) return

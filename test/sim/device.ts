@@ -20,6 +20,7 @@ import { createSimDisk, FLASH } from './disk.ts'
 import { createSimLink, type SimLink } from './network.ts'
 import { CALM_RUNTIME, type Profile } from './profile.ts'
 import { type SimServer, simSha256, simSign } from './server.ts'
+import { asVersion, type Version } from './versions.ts'
 import { type World, worldLog } from './world.ts'
 
 export interface Held {
@@ -35,6 +36,10 @@ export interface SimDevice {
   /** The machine of the running agent; undefined while it is down. */
   readonly state: DeviceState | undefined
   readonly connected: boolean
+  /** Set while the device will not follow a restored server. */
+  readonly conflict: string | undefined
+  /** The operator's decision, on the device. */
+  resume(): void
   /** What is on disk. */
   readonly held: Held | undefined
   /** The process dies; what runs goes on. */
@@ -123,6 +128,7 @@ interface AgentDeps extends DeviceDeps {
   readonly files: Files
   readonly write: (land: () => void, done: () => void) => void
   readonly bootID: string
+  readonly version: Version
   /** Called after each action was asked for. */
   readonly acted: () => void
 }
@@ -177,7 +183,12 @@ const openLink = (deps: AgentDeps, onDocument: (document: Document) => void): De
     clock,
     random: deps.random,
     log: worldLog(world, device.name),
-    dialer: { dial: signal => device.link.dial(connection => server.accept(device.name, connection), signal) },
+    dialer: {
+      dial: async signal => {
+        const connection = await device.link.dial(accepted => server.accept(device.name, accepted), signal)
+        return asVersion(connection, deps.version)
+      },
+    },
     memory: {
       load: () => files.held,
       save: (head, document) =>
@@ -279,6 +290,8 @@ export const createSimDevice = (deps: DeviceDeps, name: string): SimDevice => {
   const link = createSimLink(world, name, profile.link)
   const disk = createSimDisk(world, random.fork('disk'), FLASH)
   const files: Files = { held: undefined, memories: new Map(), holds: [], folders: new Set() }
+  const isOther = random.int(100) < profile.otherVersionsPerCent
+  const version: Version = isOther ? (['older', 'newer'] as const)[random.int(2)]! : 'same'
   const count = { boots: 1, lives: 0 }
   const live: { agent: Agent | undefined; tender: (() => void)[] } = { agent: undefined, tender: [] }
 
@@ -308,6 +321,10 @@ export const createSimDevice = (deps: DeviceDeps, name: string): SimDevice => {
     get held() {
       return files.held
     },
+    get conflict() {
+      return live.agent?.link.conflict
+    },
+    resume: () => live.agent?.link.resume(),
     crashAgent,
     onTender(moment, fn) {
       if (moment === 'write') disk.onWrite(fn)
@@ -335,6 +352,7 @@ export const createSimDevice = (deps: DeviceDeps, name: string): SimDevice => {
         files,
         write: disk.write,
         bootID: `${name}.${count.boots}`,
+        version,
       })
     },
     calm() {

@@ -29,6 +29,10 @@ const MASS_PER_CENT = 60
 const AGENT_DOWN_MS = [1, 20_000] as const
 const DEVICE_DOWN_MS = [3_000, 90_000] as const
 const SERVER_DOWN_MS = [200, 30_000] as const
+/** Between two backups; a restore goes back by up to this. */
+const BACKUP_MS = 4 * MINUTE_MS
+/** How often the operator looks at devices in conflict once all faults are over. */
+const OPERATOR_MS = 2 * MINUTE_MS
 const CLOCK_STEP_MS = 3 * 3_600_000
 
 export const startFaults = ({ world, server, fleet, profile }: FaultDeps): Faults => {
@@ -118,11 +122,38 @@ export const startFaults = ({ world, server, fleet, profile }: FaultDeps): Fault
       const after = (chosen.length + 1) * stepMs
       for (const [index, device] of shuffled(own, chosen).entries()) later(after + index * stepMs, () => device.link.heal())
     },
+    serverSwap(own) {
+      if (!server.process) return
+      const downMs = between(own, SERVER_DOWN_MS)
+      server.crash()
+      for (const { link } of devices()) link.drop('server')
+      later(downMs, () => {
+        if (server.restore()) world.mark('a server came back with an older backup')
+        server.start()
+      })
+    },
     clockStep(own) {
       someDevice(own)?.clock.step(own.int(2 * CLOCK_STEP_MS) - CLOCK_STEP_MS)
     },
   }
+  /** Decides for the restored server, here or there. */
+  const operate = (round: number): void => {
+    const own = random.fork(`operator/${round}`)
+    for (const device of devices()) {
+      if (device.conflict === undefined) continue
+      world.mark('an operator ended a conflict')
+      world.trace(`operator: ${device.name}`)
+      if (own.int(2) === 0) device.resume()
+      else server.process?.devices.hub.resume(device.name).catch(() => world.mark('an operator came while the device was away'))
+    }
+    world.after(OPERATOR_MS, () => operate(round + 1))
+  }
   const kinds = Object.keys(happen) as (keyof FaultRates)[]
+  const backups = (): void => {
+    if (server.process) server.backUp()
+    later(BACKUP_MS, backups)
+  }
+  if (profile.faults.serverSwap > 0) backups()
   const minute = (number: number): void => {
     const own = random.fork(`minute/${number}`)
     for (const kind of kinds) {
@@ -153,6 +184,7 @@ export const startFaults = ({ world, server, fleet, profile }: FaultDeps): Fault
         device.calm()
         device.startAgent()
       }
+      operate(0)
     },
   }
 }

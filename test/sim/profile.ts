@@ -17,6 +17,8 @@ export interface FaultRates {
   /** A set of links cut one by one, healed in another order. */
   readonly swizzle: number
   readonly clockStep: number
+  /** The server dies and comes back with an older backup. */
+  readonly serverSwap: number
 }
 
 export interface Profile {
@@ -30,11 +32,13 @@ export interface Profile {
   readonly runtime: FakeProfile
   /** User actions a virtual minute. */
   readonly usersPerMinute: number
+  /** Of a hundred agents so many are a release behind or ahead: they leave out what is optional, or say more than is known. */
+  readonly otherVersionsPerCent: number
 }
 
 /** True when nothing but users and controllers ends a container. */
 export const isGentle = ({ runtime, faults }: Profile): boolean =>
-  runtime.crashPerMille === 0 && faults.reboot === 0 && faults.containerKill === 0
+  runtime.crashPerMille === 0 && faults.reboot === 0 && faults.containerKill === 0 && faults.serverSwap === 0
 
 export const CALM_RUNTIME: FakeProfile = {
   startMs: [50, 90],
@@ -62,10 +66,19 @@ const NONE: FaultRates = {
   massCut: 0,
   swizzle: 0,
   clockStep: 0,
+  serverSwap: 0,
 }
 const YEAR_MS = 365 * 86_400_000
 
-const base = { link: LAN, cutMs: [1000, 60_000], clockOffsetMsMax: 0, runtime: CALM_RUNTIME, usersPerMinute: 6, faults: NONE } as const
+const base = {
+  link: LAN,
+  cutMs: [1000, 60_000],
+  clockOffsetMsMax: 0,
+  runtime: CALM_RUNTIME,
+  usersPerMinute: 6,
+  otherVersionsPerCent: 0,
+  faults: NONE,
+} as const
 
 /** The named ones; `swarm` draws its own. */
 const NAMED: Readonly<Record<string, (nodes: number) => Omit<Profile, 'name' | 'nodes'>>> = {
@@ -88,6 +101,12 @@ const NAMED: Readonly<Record<string, (nodes: number) => Omit<Profile, 'name' | '
     faults: { ...NONE, cut: nodes / 5, halfOpen: nodes / 12, agentCrash: nodes / 20, containerKill: nodes / 4 },
   }),
   'server-crash': () => ({ ...base, usersPerMinute: 20, faults: { ...NONE, serverCrash: 2 } }),
+  'server-swap': nodes => ({ ...base, faults: { ...NONE, serverSwap: 0.5, serverCrash: 0.2, cut: nodes / 20 } }),
+  'mixed-versions': nodes => ({
+    ...base,
+    otherVersionsPerCent: 60,
+    faults: { ...NONE, cut: nodes / 6, agentCrash: nodes / 20, serverCrash: 0.3 },
+  }),
   swizzle: () => ({ ...base, cutMs: [5000, 90_000], faults: { ...NONE, swizzle: 1 } }),
 }
 
@@ -100,6 +119,7 @@ const drawSwarm = (random: Random, nodes: number): Omit<Profile, 'name' | 'nodes
     clockOffsetMsMax: random.int(3) === 0 ? YEAR_MS : 0,
     runtime: random.int(2) === 0 ? CALM_RUNTIME : ROUGH_RUNTIME,
     usersPerMinute: 2 + random.int(16),
+    otherVersionsPerCent: random.int(3) === 0 ? random.int(100) : 0,
     faults: {
       cut: sometimes(nodes / 20),
       halfOpen: sometimes(nodes / 30),
@@ -110,6 +130,7 @@ const drawSwarm = (random: Random, nodes: number): Omit<Profile, 'name' | 'nodes
       massCut: sometimes(0.2),
       swizzle: sometimes(0.2),
       clockStep: sometimes(0.2),
+      serverSwap: random.int(6) === 0 ? 0.2 : 0,
     },
   }
 }

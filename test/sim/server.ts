@@ -10,8 +10,9 @@ import type { Connection } from '../../src/link/link.ts'
 import { createScheduling } from '../../src/scheduler/scheduler.ts'
 import { type Devices, openDevices } from '../../src/server/devices.ts'
 import { type Loop, startLoop } from '../../src/server/loop.ts'
+import { renameUnboundPods } from '../../src/server/restored.ts'
 import { createView, type LiveView } from '../../src/server/view.ts'
-import { createMemoryJournal, type Journal, openStoreOn, type Store } from '../../src/store/store.ts'
+import { type Backup, createMemoryJournal, type Journal, type MemoryJournal, openStoreOn, type Store } from '../../src/store/store.ts'
 import { createMachineClock, type ProcessClock } from './clock.ts'
 import { createSimDisk, SSD } from './disk.ts'
 import { type World, worldLog } from './world.ts'
@@ -45,6 +46,12 @@ export interface SimServer {
   /** Calls back once, when the next commit is on its way to the disk. */
   onCommit(fn: () => void): void
   start(): void
+  /** Keeps a copy of what is durable now, as a snapshot does. */
+  backUp(): void
+  /** The machine that is down gets the last backup in place of its disk: what came later is forgotten. False without a backup. */
+  restore(): boolean
+  /** Restores so far. */
+  readonly restores: number
   /** Called with each new process, to attach checks. */
   onStart(fn: (process: ServerProcess) => void): void
 }
@@ -75,6 +82,7 @@ const openProcess = (
     pki: { ...systemPki, sign: (_key, text) => simSign(text), sha256: simSha256 },
     headKeyPem: '',
     epoch: store.epoch,
+    base: store.base ?? 0,
     view,
     verbs,
     kinds: KINDS,
@@ -83,6 +91,9 @@ const openProcess = (
     onContact: device => late.loop?.contacted(device),
   })
   late.devices = devices
+  renameUnboundPods(store, draws.fork('restored')).catch((error: unknown) => {
+    if (clock.isAlive) world.fail('nothing is logged as an error', `restored: ${String(error)}`)
+  })
   const loop = startLoop({
     clock,
     random: draws.fork('loop'),
@@ -103,8 +114,9 @@ export const createSimServer = (world: World): SimServer => {
   const disk = createSimDisk(world, random.fork('disk'), SSD)
   const state = { process: undefined as ServerProcess | undefined, lives: 0 }
   const listeners: ((process: ServerProcess) => void)[] = []
-  // The answer of a commit goes to the process that asked, if it is still there.
-  const journal = createMemoryJournal({ epoch: 'epoch-1', defer: (land, _batch) => disk.write(land, () => {}) })
+  const journalOf = (epoch: number, backup?: Backup): MemoryJournal =>
+    createMemoryJournal({ epoch: `epoch-${epoch}`, defer: land => disk.write(land, () => {}), ...(backup ? { backup } : {}) })
+  const kept = { journal: journalOf(1), epoch: 1, backup: undefined as Backup | undefined }
 
   return {
     get process() {
@@ -129,13 +141,27 @@ export const createSimServer = (world: World): SimServer => {
       const clock = machine.process()
       const own: Journal = {
         commit(batch, done) {
-          if (clock.isAlive) journal.commit(batch, error => (clock.isAlive ? done(error) : undefined))
+          // The answer of a commit goes to the process that asked, if it is still there.
+          if (clock.isAlive) kept.journal.commit(batch, error => (clock.isAlive ? done(error) : undefined))
         },
       }
       world.trace('server start')
-      const process = openProcess(world, clock, own, journal.load(), ++state.lives)
+      const process = openProcess(world, clock, own, kept.journal.load(), ++state.lives)
       state.process = process
       for (const listener of listeners) listener(process)
+    },
+    backUp() {
+      kept.backup = kept.journal.backup()
+      world.trace(`server backed up at ${kept.backup.durable}`)
+    },
+    restore() {
+      if (!kept.backup || state.process) return false
+      world.trace(`server restored from ${kept.backup.durable}`)
+      kept.journal = journalOf(++kept.epoch, kept.backup)
+      return true
+    },
+    get restores() {
+      return kept.epoch - 1
     },
     onStart: fn => void listeners.push(fn),
   }

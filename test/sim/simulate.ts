@@ -14,7 +14,7 @@ import { COUNTER, deploymentOf } from './manifest.ts'
 import { isGentle, type Profile, profileOf, SWARM } from './profile.ts'
 import { createSimServer, type SimServer } from './server.ts'
 import { startWorkload } from './workload.ts'
-import { createWorld, type Failure, type World } from './world.ts'
+import { CONFLICTED, createWorld, type Failure, type World } from './world.ts'
 
 export interface SimulateOptions {
   readonly seed: string
@@ -110,9 +110,14 @@ export const simulate = async (options: SimulateOptions): Promise<SimulateResult
     checkEnd(world, process, fleet)
     history.finish()
     const { acknowledged, started } = users.asked.counted
-    if (history.counted < acknowledged || history.counted > started)
-      world.fail('no update is lost', `${acknowledged} of ${started} increments were acknowledged, the counter is at ${history.counted}`)
+    const counted = history.counted + history.forgotten
+    if (counted < acknowledged || counted > started)
+      world.fail(
+        'no update is lost',
+        `${acknowledged} of ${started} increments were acknowledged, the counter is at ${history.counted}, ${history.forgotten} were forgotten`,
+      )
   }
+  if (server.restores === 0 && world.marks.has(CONFLICTED)) world.fail('only a restore brings conflicts', CONFLICTED)
   return resultOf(world, profile, server, fleet)
 }
 

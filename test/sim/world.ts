@@ -153,10 +153,16 @@ export const createWorld = (seed: string, onTrace: (line: string) => void = () =
   return world
 }
 
+/** What a device says of a restored server; whether there was one is judged at the end. */
+const isConflict = (message: string, fields: unknown): boolean =>
+  /refused/.test(message) && /an operator must decide/.test(JSON.stringify(fields ?? {}))
+export const CONFLICTED = 'a device would not follow a restored server'
+
 /** A machine's log. In a world whose disks and programs do as they should, an error is a fault of the product: the world does not let it pass. */
 export const worldLog = (world: World, machine: string): Log => ({
   error(message, fields) {
-    world.fail('nothing is logged as an error', `${machine}: ${message} ${JSON.stringify(fields ?? {})}`)
+    if (isConflict(message, fields)) world.mark(CONFLICTED)
+    else world.fail('nothing is logged as an error', `${machine}: ${message} ${JSON.stringify(fields ?? {})}`)
   },
   info: () => {},
   debug: () => {},
