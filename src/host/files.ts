@@ -1,6 +1,6 @@
 // Durable small files on the real disk: write beside, fsync, rename, fsync the folder (the order that survives a power cut).
 
-import { closeSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, rmSync, statSync, writeSync } from 'node:fs'
+import { closeSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { dirname } from 'node:path'
 import type { Files } from '../base/files.ts'
 
@@ -33,14 +33,20 @@ export const systemFiles: Files = {
     const dir = dirname(path)
     mkdirSync(dir, { recursive: true, mode: 0o700 })
     const beside = `${path}.${process.pid}.tmp`
-    const fd = openSync(beside, 'w', mode)
     try {
-      writeSync(fd, text)
-      fsyncSync(fd)
-    } finally {
-      closeSync(fd)
+      const fd = openSync(beside, 'w', mode)
+      try {
+        // Unlike one write, it goes on until all is written or the disk is full.
+        writeFileSync(fd, text)
+        fsyncSync(fd)
+      } finally {
+        closeSync(fd)
+      }
+      renameSync(beside, path)
+    } catch (error) {
+      rmSync(beside, { force: true })
+      throw error
     }
-    renameSync(beside, path)
     syncFolder(dir)
   },
   remove(path) {
