@@ -216,6 +216,22 @@ t.test('pods are given up at a bounded rate', async t => {
   t.equal(marks.at(-1), lost, marks.join(' '))
 })
 
+t.test('declared dead: its pods leave the API and are replaced; should it call after all, it learns that they are gone', async t => {
+  const made = running()
+  const original = made.pods()[0]!
+  const name = nodeOf(original)
+  made.cut(name)
+  made.pass(MINUTE)
+  const taints = [{ key: 'node.kubernetes.io/out-of-service', value: 'flood', effect: 'NoExecute' }]
+  made.world.edit('Node', name, { spec: { taints: [...(made.node(name).spec?.taints ?? []), ...taints] } })
+  made.pass(5_000)
+  t.equal(made.pods().length, 3)
+  t.notOk(made.pods().some(pod => nodeOf(pod) === name))
+  made.heal(name)
+  made.pass(MINUTE)
+  t.equal(made.pods().length, 3)
+})
+
 type Deed =
   | { readonly do: 'cut' | 'heal'; readonly node: number }
   | { readonly do: 'pass'; readonly ms: number }

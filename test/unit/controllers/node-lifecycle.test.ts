@@ -206,3 +206,167 @@ t.test('whatever falls silent for however long, no controller deletes, replaces 
     { numRuns: 40 },
   )
 })
+
+const contact = (world: World, name: string): Condition =>
+  node(world, name).status!.conditions!.find(each => each.type === 'heliopause.io/Contact')!
+const annotate = (world: World, name: string, annotations: Record<string, string>): void =>
+  world.edit('Node', name, { metadata: { annotations } })
+const OUT: Taint = { key: 'node.kubernetes.io/out-of-service', value: 'nodeshutdown', effect: 'NoExecute' }
+const HOUR = 3_600_000
+
+t.test('a node says whether it is in contact, and writes nothing while it stays so', async t => {
+  const world = fleet(1)
+  t.match(contact(world, 'node-1'), { status: 'True', reason: 'Online', message: 'in contact' })
+  silence(world, 'node-1', 20_000)
+  look(world)
+  t.equal(contact(world, 'node-1').reason, 'Online', 'a blink is no silence')
+  silence(world, 'node-1', 60_000)
+  look(world)
+  t.match(contact(world, 'node-1'), {
+    status: 'Unknown',
+    reason: 'Unknown',
+    message: 'last seen 2026-11-22T09:59:00Z',
+    lastHeartbeatTime: '2026-11-22T09:59:00Z',
+  })
+})
+
+t.test('a node that calls once an hour is Offline in between: Ready as it said, untainted, and no Event', async t => {
+  const world = fleet(1)
+  annotate(world, 'node-1', { 'heliopause.io/contact-interval': '1h' })
+  silence(world, 'node-1', HOUR)
+  look(world)
+  t.match(contact(world, 'node-1'), { status: 'False', reason: 'Offline', message: /^last seen .*; silent by design, for up to 60m$/ })
+  t.equal(ready(world, 'node-1').status, 'True')
+  t.same(taints(world, 'node-1'), [])
+  t.same(world.events, [])
+  silence(world, 'node-1', HOUR + 40_000)
+  look(world)
+  t.equal(contact(world, 'node-1').reason, 'Unknown')
+  t.equal(ready(world, 'node-1').status, 'Unknown')
+})
+
+t.test('a silence the link announced is by design as well, and ends an Unknown', async t => {
+  const world = fleet(1)
+  silence(world, 'node-1', 60_000)
+  look(world)
+  world.contacts.set('node-1', { connected: false, silentMs: 70_000, plannedMs: 600_000 })
+  look(world)
+  t.equal(contact(world, 'node-1').reason, 'Offline')
+  t.match(ready(world, 'node-1'), { status: 'True', reason: 'KubeletReady' })
+  t.same(taints(world, 'node-1'), [])
+})
+
+t.test('nodes that are silent by design neither pull the brake nor keep others from pulling it', async t => {
+  const world = fleet(30)
+  for (let i = 1; i <= 20; i++) {
+    annotate(world, `node-${i}`, { 'heliopause.io/contact-interval': '1h' })
+    silence(world, `node-${i}`, 10_000)
+  }
+  look(world)
+  t.same(world.events, [])
+  for (let i = 21; i <= 25; i++) silence(world, `node-${i}`, 60_000)
+  look(world)
+  t.match(
+    world.events.map(event => event.note),
+    [/^5 of 10 nodes fell silent together/, ...Array<RegExp>(5).fill(/out of contact/)],
+  )
+})
+
+t.test('a silent node with the taint of an operator is Dead; one that calls is not, whatever the taint says', async t => {
+  const world = fleet(1)
+  world.edit('Node', 'node-1', { spec: { taints: [OUT] } })
+  look(world)
+  t.equal(contact(world, 'node-1').reason, 'Online')
+  silence(world, 'node-1', 1_000)
+  look(world)
+  t.match(contact(world, 'node-1'), { status: 'False', reason: 'Dead', message: /declared dead by the taint/ })
+  t.equal(ready(world, 'node-1').status, 'Unknown')
+  world.contacts.set('node-1', { connected: true, silentMs: 0 })
+  look(world)
+  t.equal(contact(world, 'node-1').reason, 'Online')
+  t.same(taints(world, 'node-1'), [OUT], 'only the operator takes his taint back')
+})
+
+t.test('a fencing policy declares nodes dead one by one, and takes its word back when they call', async t => {
+  const world = fleet(8)
+  for (const name of ['node-1', 'node-2']) {
+    annotate(world, name, { 'heliopause.io/fence-after': '24h' })
+    silence(world, name, 23 * HOUR)
+  }
+  look(world)
+  t.notOk(taints(world, 'node-1').some(taint => taint.key === OUT.key))
+  t.equal(nodeLifecycle.reconcile(world.view, 'nodes', world.nowMs).again?.afterMs, HOUR)
+  silence(world, 'node-1', 24 * HOUR)
+  silence(world, 'node-2', 25 * HOUR)
+  look(world)
+  const dead = (): string[] =>
+    world
+      .list<Node>('Node')
+      .filter(each => contact(world, each.metadata.name!).reason === 'Dead')
+      .map(each => each.metadata.name!)
+  t.same(dead(), ['node-2'], 'the longest silent first')
+  t.match(taints(world, 'node-2').at(-1), { key: OUT.key, value: 'fence-after', effect: 'NoExecute', timeAdded: '2026-11-22T10:00:00Z' })
+  t.ok(world.events.some(event => event.reason === 'NodeFenced'))
+  world.nowMs += 60_000
+  look(world)
+  t.same(dead(), ['node-1', 'node-2'])
+  world.contacts.set('node-2', { connected: true, silentMs: 0 })
+  look(world)
+  t.same(dead(), ['node-1'])
+  t.same(taints(world, 'node-2'), [])
+})
+
+t.test('a fencing policy waits under the brake, after it, and after a restart of the server', async t => {
+  const world = fleet(10)
+  for (let i = 1; i <= 6; i++) {
+    annotate(world, `node-${i}`, { 'heliopause.io/fence-after': '1m' })
+    silence(world, `node-${i}`, 2 * HOUR)
+  }
+  const isFenced = (): boolean => world.list<Node>('Node').some(each => each.spec?.taints?.some(taint => taint.key === OUT.key))
+  look(world)
+  t.notOk(isFenced())
+  for (let i = 1; i <= 5; i++) world.contacts.set(`node-${i}`, { connected: true, silentMs: 0 })
+  look(world)
+  t.notOk(isFenced(), 'the others may be on their way back')
+  world.nowMs += 300_000
+  world.contacts.delete('node-6')
+  world.uptimeMs = 600_000
+  look(world)
+  t.notOk(isFenced(), 'this server has not listened long enough')
+  world.uptimeMs = 1_200_000
+  look(world)
+  t.ok(isFenced())
+})
+
+t.test('a fencing that an earlier clock stamped with the future does not hold the next one up', async t => {
+  const world = fleet(8)
+  for (const name of ['node-1', 'node-2']) annotate(world, name, { 'heliopause.io/fence-after': '1m' })
+  silence(world, 'node-1', HOUR)
+  look(world)
+  world.nowMs -= 365 * 24 * HOUR
+  silence(world, 'node-2', HOUR)
+  look(world)
+  t.equal(contact(world, 'node-2').reason, 'Dead')
+})
+
+t.test('the brake is a condition of the cluster and of each node it concerns, and comes off again', async t => {
+  const world = fleet(10)
+  const brake = (): string | undefined =>
+    world
+      .get<{ status: { conditions?: Condition[] } }>('Namespace', 'kube-system')!
+      .status.conditions?.find(each => each.type === 'heliopause.io/ContactBrake')?.status
+  for (let i = 1; i <= 6; i++) silence(world, `node-${i}`, 60_000)
+  look(world)
+  t.equal(brake(), 'True')
+  const braked = (): number =>
+    world.list<Node>('Node').filter(each => each.status!.conditions!.some(one => one.type === 'heliopause.io/ContactBrake')).length
+  t.equal(braked(), 6)
+  for (let i = 1; i <= 6; i++) world.contacts.set(`node-${i}`, { connected: true, silentMs: 0 })
+  look(world)
+  t.equal(brake(), 'False')
+  t.equal(braked(), 0)
+  t.same(
+    world.events.map(event => event.reason).filter(reason => reason.startsWith('ContactBrake')),
+    ['ContactBrake', 'ContactBrakeReleased'],
+  )
+})

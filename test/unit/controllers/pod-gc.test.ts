@@ -64,3 +64,40 @@ t.test('of ended pods the oldest go when there are more than are kept', async t 
   t.equal(count(world), 1_001)
   for (const name of ['done-0', 'done-1', 'done-2']) t.notOk(world.get('Pod', `default/${name}`))
 })
+
+const dead = (name: string, extra: Loose = {}): Loose =>
+  nodeObject(name, {
+    spec: { taints: [{ key: 'node.kubernetes.io/out-of-service', value: 'nodeshutdown', effect: 'NoExecute' }] },
+    status: { conditions: [{ type: 'heliopause.io/Contact', status: 'False', reason: 'Dead' }] },
+    ...extra,
+  })
+
+t.test('pods of a dead node go without grace, but for those that tolerate its death', async t => {
+  const world = createWorld()
+  world.put(nodeObject('node-1'))
+  const toleration = { key: 'node.kubernetes.io/out-of-service', operator: 'Equal', value: 'nodeshutdown', effect: 'NoExecute' }
+  world.put(pod('lost', { nodeName: 'node-1' }))
+  world.put(pod('patient', { nodeName: 'node-1', tolerations: [toleration] }))
+  world.put(pod('other-death', { nodeName: 'node-1', tolerations: [{ ...toleration, value: 'flood' }] }))
+  world.put(pod('anything', { nodeName: 'node-1', tolerations: [{ operator: 'Exists' }] }))
+  world.settle([podGc])
+  t.equal(count(world), 4)
+  const { spec, status } = dead('node-1') as { spec: Loose; status: Loose }
+  world.edit('Node', 'node-1', { spec, status })
+  world.settle([podGc])
+  t.same(
+    world.list('Pod').map(each => each.metadata.name),
+    ['anything', 'patient'],
+  )
+})
+
+t.test('a node that calls is not dead, whatever is written of it; nor is one that is merely Unknown', async t => {
+  const world = createWorld()
+  world.put(dead('node-1'))
+  world.contacts.set('node-1', { connected: true, silentMs: 0 })
+  world.put(dead('node-2', { status: { conditions: [{ type: 'heliopause.io/Contact', status: 'Unknown', reason: 'Unknown' }] } }))
+  world.put(dead('node-3', { spec: {} }))
+  for (const name of ['node-1', 'node-2', 'node-3']) world.put(pod(`on-${name}`, { nodeName: name }))
+  world.settle([podGc])
+  t.equal(count(world), 3)
+})

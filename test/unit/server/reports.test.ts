@@ -1,7 +1,7 @@
 // Reports against the real verbs on a store whose commits land when the test says so.
 
 import t from 'tap'
-import { createVerbs, type Verbs } from '../../../src/api/api.ts'
+import { createVerbs, type LocalVerbs, type Verbs } from '../../../src/api/api.ts'
 import { silentLog } from '../../../src/base/log.ts'
 import type { KubeObject } from '../../../src/base/object.ts'
 import { seededRandom } from '../../../src/base/random.ts'
@@ -121,4 +121,111 @@ t.test('conditions that are none are refused and do not hold up the other report
     t.match(await report({ phase: 'Running', conditions }), [/conditions must be a list/])
   t.not((pod().status as { phase?: string } | undefined)?.phase, 'Running')
   t.same(await report({ phase: 'Running' }), [])
+})
+
+const CONTACT = 'heliopause.io/Contact'
+
+t.test("whether it is in contact is not the device's to say", async t => {
+  const { verbs } = await createRig()
+  const at = { kind: kindNamed('Node'), namespace: '', name: 'n1' }
+  await verbs.create(ADMIN, { kind: at.kind, namespace: '' }, { metadata: { name: 'n1' } })
+  const stored = [{ type: CONTACT, status: 'False', reason: 'Dead' }]
+  await verbs.patch(ADMIN, { ...at, subresource: 'status' }, { status: { conditions: stored } }, 'merge')
+  const conditions = [
+    { type: CONTACT, status: 'True', reason: 'Online' },
+    { type: 'Ready', status: 'True' },
+  ]
+  t.same(await applyReports({ verbs, clock: handClock(), podsOn: () => [] }, 'n1', [{ key: 'node', value: { conditions } }]), [])
+  t.match(verbs.get(at).status, {
+    conditions: [
+      { type: CONTACT, reason: 'Dead' },
+      { type: 'Ready', status: 'True' },
+    ],
+  })
+})
+
+const HOLD = 'heliopause.io/hold'
+const hold = (id: string, rest: Record<string, unknown> = {}) => ({ id, by: 'root', at: '2026-11-22T10:00:00Z', ...rest })
+
+interface HoldRig extends Rig {
+  /** Reports a hold of the pod `web`; null: none any more; undefined: an item of another kind only, the whole of what there is. */
+  tell(value: unknown): Promise<string[]>
+  annotations(): Record<string, string>
+}
+
+const createHoldRig = async (device = 'n1'): Promise<HoldRig> => {
+  const rig = await createRig()
+  const deps = { verbs: rig.verbs, clock: handClock(), podsOn: (node: string) => (node === 'n1' ? [rig.pod()] : []) }
+  return {
+    ...rig,
+    tell: value =>
+      value === undefined
+        ? applyReports(deps, device, [{ key: 'node', value: {} }], true)
+        : applyReports(deps, device, [{ key: `hold/${rig.pod().metadata.uid}`, value }]),
+    annotations: () => rig.pod().metadata.annotations ?? {},
+  }
+}
+
+t.test('a hold at the device is shown as an annotation, under the manager of devices', async t => {
+  const { verbs, pod, tell, annotations } = await createHoldRig()
+  const config = { apiVersion: 'v1', kind: 'Pod', metadata: { name: 'web', labels: { a: 'b' } }, spec: POD.spec }
+  const { writer } = verbs as unknown as LocalVerbs
+  await writer.apply(AT, config, { fieldManager: 'me', force: true })
+  t.same(await tell(hold('h1')), [])
+  t.same(annotations(), { [HOLD]: 'h1 by root at 2026-11-22T10:00:00Z', 'heliopause.io/hold-id': 'h1' })
+  const owner = pod().metadata.managedFields?.find(each => each.manager === 'heliopause.io/device')
+  t.match(owner?.fieldsV1, { 'f:metadata': { 'f:annotations': { 'f:heliopause.io/hold': {} } } })
+})
+
+t.test('the same hold again writes nothing; when it ends its traces go', async t => {
+  const { pod, tell, annotations } = await createHoldRig()
+  await tell(hold('h1'))
+  const { resourceVersion } = pod().metadata
+  await tell(hold('h1'))
+  t.equal(pod().metadata.resourceVersion, resourceVersion)
+  await tell(null)
+  t.same(annotations(), {})
+})
+
+t.test('a hold that was lifted here is not taken back, however often the device reports it', async t => {
+  const { verbs, tell, annotations } = await createHoldRig()
+  await tell(hold('h1'))
+  await verbs.patch(ADMIN, AT, { metadata: { annotations: { [HOLD]: null } } }, 'merge')
+  await tell(hold('h1'))
+  t.equal(annotations()[HOLD], undefined, 'not even before the controller has noted it')
+  await verbs.patch(ADMIN, AT, { metadata: { annotations: { 'heliopause.io/hold-id': null, 'heliopause.io/hold-lifted': 'h1' } } }, 'merge')
+  await tell(hold('h1'))
+  t.same(annotations(), { 'heliopause.io/hold-lifted': 'h1' })
+  await tell(hold('h2'))
+  t.match(annotations(), { [HOLD]: /^h2 by/ }, 'another hold is another matter')
+  await tell(null)
+  t.same(annotations(), {})
+})
+
+t.test('a hold that ended while no server listened ends with the next complete report', async t => {
+  const { tell, annotations } = await createHoldRig()
+  await tell(hold('h1'))
+  await tell(undefined)
+  t.same(annotations(), {})
+})
+
+t.test('a device holds its own pods only, and nothing that is no hold is written', async t => {
+  const foreign = await createHoldRig('n2')
+  t.same(await foreign.tell(hold('h1')), [])
+  t.same(foreign.annotations(), {})
+  const { tell, annotations } = await createHoldRig()
+  const bad: unknown[] = [
+    7,
+    [],
+    {},
+    hold(''),
+    hold('a b'),
+    hold('x'.repeat(65)),
+    hold('h1', { by: 'root at 1970\n' }),
+    hold('h1', { by: 'x'.repeat(1e6) }),
+    hold('h1', { at: 'now' }),
+    hold('h1', { at: { toString: 'x' } }),
+  ]
+  for (const value of bad) t.match(await tell(value), [/^hold\/.*is not one$/])
+  t.same(annotations(), {})
 })
