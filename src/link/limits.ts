@@ -33,8 +33,9 @@ export const STATUS_FRAME_BYTES = 16 * 1024
 export const STATUS_FRAME_ITEMS_MAX = 256
 /** Keys a device reports; a further key is not taken. */
 export const STATUS_KEYS_MAX = 2048
-/** A rejected report is asked for again after this. */
+/** A rejected report is asked for again after this, or after so many times the status delay of the device's profile. */
 export const REPORT_RETRY_MS = 10_000
+export const REPORT_RETRY_DELAYS = 30
 /** Reports of one device waiting for the callback; beyond it (a device that reconnects while its reports hang) one is rejected unread. */
 export const REPORTS_WAITING_MAX = 4
 
@@ -186,6 +187,10 @@ export const FLOOD_PAUSE_MS = 60_000
 /** Reports (status, events, telemetry) a device is given at once and a second; the next one waits, and the device with it: one is in flight. */
 export const REPORTS_BURST = 60
 export const REPORTS_PER_SECOND = 2
+/** Lives of a device whose cursors the server remembers; what an older one left on the device's disk could be taken twice. */
+export const INTAKE_LOGS_MAX = 8
+/** Items that come again while the callback has them wait, and are looked at this often. */
+export const SETTLE_LOOK_MS = 1000
 /** Devices asked for their whole status a second and at once (a new server knows no digest); the others are told to wait for their turn. */
 export const WHOLE_STATUS_PER_SECOND = 50
 export const WHOLE_STATUS_BURST = 200

@@ -197,7 +197,7 @@ export interface HubDeps {
    * keys reported before and not from here on are forgotten. Keys and values are bounded JSON; what a value means is for the callee to check.
    */
   readonly onStatus: (device: string, items: readonly StatusItem[], whole: boolean) => Promise<void>
-  /** `dropped`: how many the device had to drop since the last call. An event may come twice after a broken connection. */
+  /** `dropped`: how many the device had to drop since the last call. An event comes twice only to another server process. */
   readonly onEvents: (device: string, events: readonly DeviceEvent[], dropped: number) => Promise<void>
   /** As onEvents. The hub itself keeps the last values (Hub.telemetry). */
   readonly onTelemetry?: (device: string, items: readonly TelemetryItem[], dropped: number) => Promise<void>

@@ -2,9 +2,17 @@
 // taken. A device that reports too much is held up by its own unacknowledged report. Part of the server's machine (session-server.ts).
 
 import { takeToken } from './bucket.ts'
-import { REPORT_RETRY_MS, REPORTS_BURST, REPORTS_PER_SECOND } from './limits.ts'
+import {
+  INTAKE_LOGS_MAX,
+  PROFILES,
+  REPORT_RETRY_DELAYS,
+  REPORT_RETRY_MS,
+  REPORTS_BURST,
+  REPORTS_PER_SECOND,
+  SETTLE_LOOK_MS,
+} from './limits.ts'
 import type { OutboxName } from './link.ts'
-import { emit, type Report, type ServerState, send } from './session-record.ts'
+import { emit, type Intake, type Report, type ServerState, send, type Taking } from './session-record.ts'
 
 const OUTBOXES: readonly OutboxName[] = ['events', 'telemetry']
 
@@ -13,7 +21,7 @@ const isCurrent = (s: ServerState): boolean => s.deps.record.session === s.deps.
 /** A report of this kind is not acknowledged yet. */
 const isPending = (s: ServerState, type: Report['t']): boolean => {
   if (s.held.some(frame => frame.t === type)) return true
-  return type === 'status' ? s.status !== undefined : s.taking[type] !== undefined || s.ackAtMs[type] !== undefined
+  return type === 'status' ? s.status !== undefined : s.taking[type] !== undefined || s.again[type] !== undefined
 }
 
 const takeStatus = (s: ServerState, frame: Extract<Report, { t: 'status' }>): void => {
@@ -34,33 +42,39 @@ const newItems = <T extends { readonly cursor: number }>(items: readonly T[], cu
 
 const takeItems = (s: ServerState, frame: Extract<Report, { t: OutboxName }>): void => {
   const intake = s.deps.record.intakes[frame.t]
-  if (intake.log !== frame.log) {
-    intake.log = frame.log
-    intake.cursor = 0
-  }
+  const taken = intake.cursors.get(frame.log) ?? 0
   const dropped = Math.max(0, frame.dropped - intake.dropped)
-  const items = newItems<{ readonly cursor: number }>(frame.items, intake.cursor)
-  const cursor = items.at(-1)?.cursor ?? intake.cursor
+  const items = newItems<{ readonly cursor: number }>(frame.items, taken)
+  const cursor = items.at(-1)?.cursor ?? taken
   if (items.length === 0 && dropped === 0) {
     ack(s, frame.t, cursor)
     return
   }
-  s.taking[frame.t] = { cursor, dropped: frame.dropped }
-  if (frame.t === 'events') emit(s, { do: 'events', items: newItems(frame.items, intake.cursor), dropped })
-  else emit(s, { do: 'telemetry', items: newItems(frame.items, intake.cursor), dropped })
+  intake.settling++
+  s.taking[frame.t] = { run: s.deps.record.run, log: frame.log, cursor, dropped: frame.dropped }
+  if (frame.t === 'events') emit(s, { do: 'events', items: newItems(frame.items, taken), dropped })
+  else emit(s, { do: 'telemetry', items: newItems(frame.items, taken), dropped })
 }
 
 const takeNow = (s: ServerState, frame: Report): void => (frame.t === 'status' ? takeStatus(s, frame) : takeItems(s, frame))
 
+/** How long a report must wait: for a callback of the connection before, or for its rate; 0: take it. */
+const waitMsOf = (s: ServerState, frame: Report): number => {
+  const { record } = s.deps
+  if (frame.t !== 'status' && record.intakes[frame.t].settling > 0) return SETTLE_LOOK_MS
+  const waitMs = takeToken(record.reports, REPORTS_PER_SECOND, REPORTS_BURST, s.nowMs)
+  if (waitMs > 0) emit(s, { do: 'limited', what: 'reports' })
+  return waitMs
+}
+
 /** Takes a report, or holds it until the device may make one more. The fault of a device that did not wait, or undefined. */
 export const takeReport = (s: ServerState, frame: Report): string | undefined => {
   if (isPending(s, frame.t)) return `the device sent ${frame.t} before the last was acknowledged`
-  const waitMs = s.held.length > 0 ? 1 : takeToken(s.deps.record.reports, REPORTS_PER_SECOND, REPORTS_BURST, s.nowMs)
+  const waitMs = s.held.length > 0 ? 1 : waitMsOf(s, frame)
   if (waitMs === 0) takeNow(s, frame)
   else {
     s.held = [...s.held, frame]
     s.heldUntilMs ??= s.nowMs + waitMs
-    emit(s, { do: 'limited', what: 'reports' })
   }
   return undefined
 }
@@ -68,13 +82,17 @@ export const takeReport = (s: ServerState, frame: Report): string | undefined =>
 const releaseHeld = (s: ServerState): void => {
   const [frame] = s.held
   if (!frame || s.nowMs < (s.heldUntilMs ?? 0)) return
-  const waitMs = takeToken(s.deps.record.reports, REPORTS_PER_SECOND, REPORTS_BURST, s.nowMs)
+  const waitMs = waitMsOf(s, frame)
   s.heldUntilMs = s.nowMs + Math.max(1, waitMs)
   if (waitMs > 0) return
   s.held = s.held.slice(1)
   if (s.held.length === 0) s.heldUntilMs = undefined
   takeNow(s, frame)
 }
+
+/** When a rejected report is asked for again: on a costly link later. */
+const retryAtMs = (s: ServerState): number =>
+  s.nowMs + Math.max(REPORT_RETRY_MS, REPORT_RETRY_DELAYS * PROFILES[s.deps.record.terms.profile].statusDelayMs)
 
 export const statusDone = (s: ServerState, ok: boolean): void => {
   const { record } = s.deps
@@ -85,7 +103,18 @@ export const statusDone = (s: ServerState, ok: boolean): void => {
   if (isCurrent(s)) record.statusDigest = ok ? pending.digest : undefined
   if (s.phase !== 'open') return
   if (ok) send(s, { t: 'statusAck', seq: pending.seq })
-  else s.needStatusAtMs = s.nowMs + REPORT_RETRY_MS
+  else s.needStatusAtMs = retryAtMs(s)
+}
+
+/** Lives of the device that are long over are forgotten: what they left on its disk has come since. */
+const note = ({ cursors }: Intake, { log, cursor }: Taking): void => {
+  const taken = Math.max(cursor, cursors.get(log) ?? 0)
+  cursors.delete(log)
+  cursors.set(log, taken)
+  for (const oldest of cursors.keys()) {
+    if (cursors.size <= INTAKE_LOGS_MAX) break
+    cursors.delete(oldest)
+  }
 }
 
 export const itemsDone = (s: ServerState, outbox: OutboxName, ok: boolean): void => {
@@ -93,13 +122,12 @@ export const itemsDone = (s: ServerState, outbox: OutboxName, ok: boolean): void
   const pending = s.taking[outbox]
   if (!pending) return
   s.taking[outbox] = undefined
-  if (ok && isCurrent(s)) {
-    intake.cursor = Math.max(intake.cursor, pending.cursor)
-    intake.dropped = Math.max(intake.dropped, pending.dropped)
-  }
+  intake.settling--
+  if (ok) note(intake, pending)
+  if (ok && s.deps.record.run === pending.run) intake.dropped = Math.max(intake.dropped, pending.dropped)
   if (s.phase !== 'open') return
   if (ok) ack(s, outbox, pending.cursor)
-  else s.ackAtMs[outbox] = s.nowMs + REPORT_RETRY_MS
+  else s.again[outbox] = { cursor: intake.cursors.get(pending.log) ?? 0, atMs: retryAtMs(s) }
 }
 
 /** Everything of this file that is due on an open connection. */
@@ -110,16 +138,16 @@ export const progressTaken = (s: ServerState): void => {
     send(s, { t: 'needStatus' })
   }
   for (const outbox of OUTBOXES) {
-    const atMs = s.ackAtMs[outbox]
-    if (atMs === undefined || s.nowMs < atMs) continue
-    s.ackAtMs[outbox] = undefined
-    ack(s, outbox, s.deps.record.intakes[outbox].cursor)
+    const again = s.again[outbox]
+    if (again === undefined || s.nowMs < again.atMs) continue
+    s.again[outbox] = undefined
+    ack(s, outbox, again.cursor)
   }
 }
 
 export const heldAtMs = (s: ServerState): readonly (number | undefined)[] => [
   s.heldUntilMs,
   s.needStatusAtMs,
-  s.ackAtMs.events,
-  s.ackAtMs.telemetry,
+  s.again.events?.atMs,
+  s.again.telemetry?.atMs,
 ]

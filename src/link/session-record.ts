@@ -21,10 +21,12 @@ import { type Mux, type MuxOutput, newMux } from './mux.ts'
 
 /** What was taken of one of the device's outboxes. */
 export interface Intake {
-  log: string
-  cursor: number
+  /** Up to which cursor everything was taken of each life of the device, the present one last; at most INTAKE_LOGS_MAX. */
+  readonly cursors: Map<string, number>
   /** In the device's present run. */
   dropped: number
+  /** Callbacks that have not settled, of any session: what comes again meanwhile waits, so that nothing is taken twice. */
+  settling: number
 }
 
 /** What the server knows of a device in memory; all of it can be lost, the device says it again. */
@@ -50,7 +52,7 @@ export interface ServerRecord {
   heardMs: number
 }
 
-const newIntake = (): Intake => ({ log: '', cursor: 0, dropped: 0 })
+const newIntake = (): Intake => ({ cursors: new Map(), dropped: 0, settling: 0 })
 const FIRST_TERMS: LinkTerms = { profile: 'lan', bulk: true }
 
 export const newRecord = (device: string): ServerRecord => ({
@@ -108,6 +110,13 @@ export type ServerOutput =
   | { readonly do: 'opened'; readonly id: number | undefined }
   | MuxOutput
 
+export interface Taking {
+  readonly run: string
+  readonly log: string
+  readonly cursor: number
+  readonly dropped: number
+}
+
 export type Report = Extract<DeviceFrame, { readonly t: 'status' | OutboxName }>
 
 export interface ServerState {
@@ -127,10 +136,10 @@ export interface ServerState {
   lastError: string | undefined
   status: { readonly seq: number; readonly digest: string } | undefined
   /** Items the callback has. */
-  readonly taking: { [O in OutboxName]: { readonly cursor: number; readonly dropped: number } | undefined }
+  readonly taking: { [O in OutboxName]: Taking | undefined }
   needStatusAtMs: number | undefined
   /** Items were rejected: when to say how far we are. */
-  readonly ackAtMs: { [O in OutboxName]: number | undefined }
+  readonly again: { [O in OutboxName]: { readonly cursor: number; readonly atMs: number } | undefined }
   /** Reports that wait for a token, at most one a type; and until when. */
   held: readonly Report[]
   heldUntilMs: number | undefined
@@ -155,7 +164,7 @@ export const newServerState = (deps: ServerSessionDeps, nowMs: number): ServerSt
   status: undefined,
   taking: { events: undefined, telemetry: undefined },
   needStatusAtMs: undefined,
-  ackAtMs: { events: undefined, telemetry: undefined },
+  again: { events: undefined, telemetry: undefined },
   held: [],
   heldUntilMs: undefined,
   frames: newBucket(FRAMES_BURST),

@@ -55,11 +55,15 @@ export const createWriter = (connection: Connection, clock: Pick<Clock, 'after'>
     }
     state.look = clock.after(SEND_LOOK_MS, flush)
   }
+  const drop = (): void => {
+    state.over = true
+    state.look?.()
+    state.waiting = undefined
+  }
   connection.onDrain = flush
   return {
     send(frame, priority) {
       if (state.over) return
-      // Nothing of its own class or a higher one waits while the lane is empty; control never waits at all.
       if (priority === 'control' || (!state.waiting && connection.queuedBytes < SEND_AHEAD_BYTES)) {
         connection.send(frame)
         return
@@ -67,18 +71,16 @@ export const createWriter = (connection: Connection, clock: Pick<Clock, 'after'>
       state.waiting ??= createWaiting()
       state.waiting.put(frame, priority)
       if (state.waiting.state.bytes + connection.queuedBytes > QUEUE_BYTES_MAX) {
-        this.end()
         connection.close('slow')
+        drop()
       } else if (!state.look) state.look = clock.after(SEND_LOOK_MS, flush)
     },
     end() {
       if (state.over) return
-      state.over = true
-      state.look?.()
       const { waiting } = state
+      drop()
       waiting?.dropBulk()
       for (let frame = waiting?.take(); frame !== undefined; frame = waiting?.take()) connection.send(frame)
-      state.waiting = undefined
     },
   }
 }

@@ -83,6 +83,10 @@ export interface World {
   readonly seen: Map<string, string>
   readonly reported: Map<string, unknown>
   readonly events: string[]
+  /**
+   * Notes of all events, those a power cut took before anyone had them, how many were told to earlier servers,
+   * and how many the device said it dropped. */
+  readonly put: { readonly notes: Set<string>; readonly lost: Set<string>; before: number; dropped: number }
   readonly telemetry: string[]
   /** Callbacks not answered yet. */
   readonly callbacks: { readonly wire: Wire; readonly output: Extract<ServerOutput, { do: 'status' | 'events' | 'telemetry' }> }[]
@@ -115,6 +119,7 @@ export const newWorld = (): World => {
     seen: new Map(),
     reported: new Map(),
     events: [],
+    put: { notes: new Set(), lost: new Set(), before: 0, dropped: 0 },
     telemetry: [],
     callbacks: [],
     rejectCallbacks: false,
@@ -296,8 +301,10 @@ export const settle = (w: World): boolean => {
     for (const item of output.items as readonly StatusItem[])
       if (item.value === null) w.seen.delete(item.key)
       else w.seen.set(item.key, JSON.stringify(item.value))
-  } else if (ok && output.do === 'events') w.events.push(...output.items.map(event => event.note))
-  else if (ok && output.do === 'telemetry') w.telemetry.push(...output.items.map(item => `${item.name}=${item.value}`))
+  } else if (ok && output.do === 'events') {
+    w.put.dropped += output.dropped
+    w.events.push(...output.items.map(event => event.note))
+  } else if (ok && output.do === 'telemetry') w.telemetry.push(...output.items.map(item => `${item.name}=${item.value}`))
   putServer(w, wire, { in: `${output.do}Done`, ok })
   return true
 }
