@@ -10,7 +10,7 @@ import { startSession, terminalEnv } from './exec-session.ts'
 import { watchFolder } from './exits.ts'
 import { isInCgroup, processGroup, signal } from './process-table.ts'
 import { type ContainerRecord, readText } from './record.ts'
-import type { ExecSession } from './runtime.ts'
+import type { ExecSession, TerminalSize } from './runtime.ts'
 
 /** The pid file's number; undefined while there is none, or when it names nobody in this container. */
 const programOf = async (place: CrunPlace, record: ContainerRecord, pidFile: string): Promise<number | undefined> => {
@@ -68,7 +68,12 @@ export const execInContainer = async (
   const { id, spec } = record
   const stem = join(containerDir(place, id), `exec-${process.pid}-${serial}`)
   const description = compileProcess(tty ? { ...spec, env: terminalEnv(spec.env) } : spec, place.facts, { args: command, tty })
-  await writeFile(`${stem}.json`, JSON.stringify(description), { mode: 0o600 })
+  // With the size inside, the program never sees a terminal without one.
+  const describe = (size?: TerminalSize): Promise<void> => {
+    const sized = size === undefined ? {} : { consoleSize: { height: size.rows, width: size.columns } }
+    return writeFile(`${stem}.json`, JSON.stringify({ ...description, ...sized }), { mode: 0o600 })
+  }
+  if (!tty) await describe()
   const files = [...(tty ? ['--tty'] : []), `--process=${stem}.json`, `--pid-file=${stem}.pid`]
   const words = [place.crun, ...crunArgs(place), 'exec', ...files, id]
   const failed = (what: string) => (error: unknown) => place.log.error(what, { container: id, error: messageOf(error) })
@@ -81,7 +86,7 @@ export const execInContainer = async (
     const pid = await program()
     return pid === undefined ? undefined : `/proc/${pid}/fd/0`
   }
-  const options = { tty, stdin, stem, innerTerminal, owner: { uid: spec.uid, gid: spec.gid } }
+  const options = { tty, stdin, stem, innerTerminal, beforeStart: describe, owner: { uid: spec.uid, gid: spec.gid } }
   const session = await startSession(place.exec, words, options).catch(async (error: unknown) => {
     await clean()
     throw error

@@ -2,8 +2,9 @@
 // program started and did not send away.
 
 import { type ChildProcess, spawn } from 'node:child_process'
+import { stat } from 'node:fs/promises'
 import { constants } from 'node:os'
-import { PassThrough, type Readable } from 'node:stream'
+import { type Duplex, PassThrough, type Readable } from 'node:stream'
 import type { Exec } from '../base/exec.ts'
 import { type ExecPipes, openPipes } from './exec-pipes.ts'
 import { COMMAND_TIMEOUT_MS } from './limits.ts'
@@ -17,8 +18,10 @@ export const quote = (word: string): string => `'${word.replaceAll("'", "'\\''")
 export const terminalEnv = (env: readonly string[]): readonly string[] =>
   env.some(line => line.startsWith('TERM=')) ? env : [...env, 'TERM=xterm']
 
-/** Says on descriptor 3 which process leads the terminal and what the terminal is called. */
-const ANNOUNCE = 'echo "$$ $(tty)" >&3; exec 3>&-; stty rows 24 cols 80 2>/dev/null'
+/** Says on descriptor 3 which process leads the terminal and what it is called, and waits for its size. */
+const ANNOUNCE = 'echo "$$ $(tty)" >&3; read -r rows cols <&3; exec 3>&-; stty rows "$rows" cols "$cols" 2>/dev/null'
+
+const FIRST_SIZE: TerminalSize = { rows: 24, columns: 80 }
 
 /** `script` gives a program a terminal; it takes one shell line, so every word is quoted. */
 const onTerminal = (script: string, command: readonly string[]): readonly string[] => [
@@ -40,6 +43,8 @@ export interface SessionOptions {
   readonly cwd?: string
   /** Where the program makes a terminal of its own inside ours: that one, once it is there. */
   readonly innerTerminal?: () => Promise<string | undefined>
+  /** Called with the size a terminal begins with, before the program starts. */
+  readonly beforeStart?: (size: TerminalSize) => Promise<void>
 }
 
 export interface Session extends ExecSession {
@@ -76,40 +81,47 @@ const killGroup = (child: ChildProcess): void => {
   if (child.pid !== undefined && child.exitCode === null && child.signalCode === null) signal(-child.pid, 'SIGKILL')
 }
 
+const sameFile = async (one: string, other: string): Promise<boolean> => {
+  const [a, b] = await Promise.all([stat(one), stat(other)])
+  return a.dev === b.dev && a.ino === b.ino
+}
+
 /** Sizes set one after the other; of those that come meanwhile only the last counts. */
 const createResizer = (exec: Exec, innerTerminal: SessionOptions['innerTerminal']) => {
-  const state: { terminal: string | undefined; wanted: TerminalSize | undefined; busy: boolean } = {
-    terminal: undefined,
+  const state: { outer: string | undefined; wanted: TerminalSize | undefined; busy: boolean } = {
+    outer: undefined,
     wanted: undefined,
     busy: false,
   }
-  const set = async (terminal: string | undefined, { rows, columns }: TerminalSize): Promise<void> => {
-    // What it answers does not matter: a terminal that is gone has no size.
-    const words = ['rows', `${rows}`, 'cols', `${columns}`]
-    if (terminal !== undefined) await exec.run('stty', ['-F', terminal, ...words], { timeoutMs: COMMAND_TIMEOUT_MS })
+  const set = async (outer: string, { rows, columns }: TerminalSize): Promise<void> => {
+    const terminal = innerTerminal === undefined ? outer : await innerTerminal()
+    // Before the program has its own terminal ours must be left alone: crun stumbles over a change while it starts.
+    if (terminal === undefined || (innerTerminal !== undefined && (await sameFile(terminal, outer)))) return
+    await exec.run('stty', ['-F', terminal, 'rows', `${rows}`, 'cols', `${columns}`], { timeoutMs: COMMAND_TIMEOUT_MS })
   }
   const settle = (): void => {
-    const { terminal, wanted } = state
-    if (state.busy || terminal === undefined || wanted === undefined) return
+    const { outer, wanted } = state
+    if (state.busy || outer === undefined || wanted === undefined) return
     state.busy = true
     state.wanted = undefined
     const again = (): void => {
       state.busy = false
       settle()
     }
-    // Ours first: the inner one is made in its likeness, unless it is there already.
-    set(terminal, wanted)
-      .then(async () => set(await innerTerminal?.(), wanted))
-      .then(again, again)
+    // A terminal that is gone has no size.
+    set(outer, wanted).then(again, again)
   }
   return {
     resize(size: TerminalSize): void {
       state.wanted = size
       settle()
     },
-    known(terminal: string): void {
-      state.terminal = terminal
-      settle()
+    /** The terminal is there; returns the size it begins with. */
+    begin(outer: string): TerminalSize {
+      const size = state.wanted ?? FIRST_SIZE
+      state.outer = outer
+      state.wanted = undefined
+      return size
     },
   }
 }
@@ -123,13 +135,16 @@ const startOnTerminal = (exec: Exec, command: readonly string[], options: Sessio
   const stdout: Readable = child.stdout ?? new PassThrough().end()
   const resizer = createResizer(exec, options.innerTerminal)
   const leader: { pid: number | undefined } = { pid: undefined }
-  const told = child.stdio[3] as Readable
-  told.once('data', (chunk: Buffer) => {
-    const [, pid, terminal] = /^(\d+) (\/dev\/\S+)/.exec(chunk.toString()) ?? []
+  const side = child.stdio[3] as Duplex
+  side.on('error', () => side.destroy())
+  side.once('data', (chunk: Buffer) => {
+    const [, pid, terminal = ''] = /^(\d+) (\S+)/.exec(chunk.toString()) ?? []
     leader.pid = pid === undefined ? undefined : Number(pid)
-    if (terminal !== undefined) resizer.known(terminal)
+    const size = resizer.begin(terminal)
+    const go = (): void => void side.end(`${size.rows} ${size.columns}\n`)
+    // Without what it needs the program fails to start, and says so itself.
+    Promise.resolve(options.beforeStart?.(size)).then(go, go)
   })
-  told.on('error', () => told.destroy())
   stdin?.on('error', () => stdin.destroy())
   const exitCode = exitCodeOf(child, script, [stdout])
   return {

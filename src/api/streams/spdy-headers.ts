@@ -62,6 +62,9 @@ export const createHeaderReader = (): ((block: Buffer) => SpdyHeaders) => {
 /** zlib's header without a dictionary, once a connection. */
 const ZLIB_HEADER = Buffer.from([0x78, 0x01])
 
+/** An empty stored block: readers give out what came before only when they meet it (sync flush). */
+const FLUSH = Buffer.from([0, 0, 0, 0xff, 0xff])
+
 /** Writes header blocks of one connection, in order. */
 export const createHeaderWriter = (): ((headers: SpdyHeaders) => Buffer) => {
   const state = { begun: false }
@@ -78,7 +81,7 @@ export const createHeaderWriter = (): ((headers: SpdyHeaders) => Buffer) => {
     const stored = Buffer.alloc(5)
     stored.writeUInt16LE(content.length, 1)
     stored.writeUInt16LE(~content.length & 0xffff, 3)
-    const block = [...(state.begun ? [] : [ZLIB_HEADER]), stored, content]
+    const block = [...(state.begun ? [] : [ZLIB_HEADER]), stored, content, FLUSH]
     state.begun = true
     return Buffer.concat(block)
   }
