@@ -105,7 +105,10 @@ export interface Store {
   /** Of other epochs everything up to this revision is known here, and nothing above it. Absent in stores of before. */
   readonly base?: number
   readonly recovery: Recovery
-  /** What keeps it from taking writes (disk full) or giving objects, in a few words; undefined when nothing does. Goes away by itself. */
+  /**
+   * What keeps it from taking writes (disk full) or giving objects, in a few words; undefined when nothing does. Goes away by itself once there
+   * is space; a cold value that was lost needs a new start, which finds it in the database.
+   */
   readonly problem: string | undefined
   /** Committed state. */
   get(key: string): Entry | undefined
