@@ -1,12 +1,12 @@
 // What the local API answers, by method and path. Names of shapes are those of kinds/device-shapes.ts:
 //   GET /v1/status → DeviceStatus · GET /v1/pods → {items: DevicePod[]} · GET /v1/images, POST /v1/images/refresh → {items: DeviceImage[]}
 //   GET /v1/logs?namespace&pod&container&follow&previous&timestamps&tail&sinceSeconds&limitBytes → text
-//   GET /v1/link → DeviceLinkView · GET /metrics → text · POST /v1/telemetry {items: [{name, value | json}]} → {taken}
+//   GET /v1/doctor → {items: DeviceFinding[]} · GET /v1/link → DeviceLinkView · GET /metrics → text · POST /v1/telemetry {items: [{name, value | json}]} → {taken}
 // and for those who may act: POST /v1/link {profile?, allowBulk?} → DeviceLinkView; POST /v1/hold {namespace, pod, reason?} and /v1/resume {namespace, pod} → DeviceHold; /v1/resume without a pod
 // (ends a conflict with a restored server) → DeviceStatus; /v1/restart {namespace, pod, container?} → DeviceRestart; /v1/sync → DeviceSync.
 
 import { ApiError } from '../base/errors.ts'
-import type { DeviceImage, DeviceLinkView, DevicePod, DeviceStatus, DeviceSync } from '../kinds/device-shapes.ts'
+import type { DeviceFinding, DeviceImage, DeviceLinkView, DevicePod, DeviceStatus, DeviceSync } from '../kinds/device-shapes.ts'
 import type { LogOptions } from '../link/link.ts'
 import type { LocalCall, LocalRoutes } from './local-api.ts'
 import type { HoldsDesk } from './local-holds.ts'
@@ -27,6 +27,7 @@ export interface RouteDeps {
   readonly holds: HoldsDesk
   readonly link: () => DeviceLinkView
   readonly switchLink: (body: Readonly<Record<string, unknown>>) => Promise<DeviceLinkView>
+  readonly findings: () => readonly DeviceFinding[]
   readonly telemetry: (body: Readonly<Record<string, unknown>>) => { readonly taken: number }
   /** Dials now and waits for what comes of it. */
   readonly sync: (signal: AbortSignal) => Promise<DeviceSync>
@@ -90,6 +91,7 @@ export const localRoutes = (deps: RouteDeps): LocalRoutes => ({
   'POST /v1/restart': { acts: true, json: call => deps.holds.restart(askedPod(call), textOf(call, 'container'), call.by) },
   'GET /v1/link': { json: () => deps.link() },
   'POST /v1/link': { acts: true, json: ({ body }) => deps.switchLink(body) },
+  'GET /v1/doctor': { json: () => ({ items: deps.findings() }) },
   'POST /v1/telemetry': { json: ({ body }) => deps.telemetry(body) },
   'GET /metrics': { text: (_, write) => write(metricsText(deps.status(), deps.pods(), deps.link())) },
   'POST /v1/sync': { acts: true, json: ({ signal }) => deps.sync(signal) },

@@ -8,6 +8,8 @@ import type { Random } from '../base/random.ts'
 import type { LinkStream, LogOptions, StreamRequest } from '../link/link.ts'
 import type { Runtime } from '../runtime/runtime.ts'
 import type { Contact } from './contact.ts'
+import { diagnose } from './doctor.ts'
+import { type DoctorDeps, doctorFacts } from './doctor-facts.ts'
 import type { Exits } from './exits.ts'
 import type { ImageStore } from './images/images.ts'
 import { type LocalApi, openLocalApi } from './local-api.ts'
@@ -25,7 +27,7 @@ import type { AgentMemory } from './memory.ts'
 import { openPeerDesk, type SocketGroups } from './peer.ts'
 import { createStreams } from './streams.ts'
 
-export interface LocalSideDeps {
+export interface LocalSideDeps extends Pick<DoctorDeps, 'exec' | 'hostFacts' | 'pki'> {
   readonly dir: string
   readonly nodeName: string
   readonly version: string
@@ -33,7 +35,7 @@ export interface LocalSideDeps {
   readonly clock: FlooredClock
   readonly random: Random
   readonly log: Log
-  readonly runtime: Pick<Runtime, 'name' | 'version' | 'exec'>
+  readonly runtime: Pick<Runtime, 'name' | 'version' | 'exec' | 'losses' | 'isolatesNetwork'>
   readonly exec: Exec
   readonly images: Pick<ImageStore, 'list'>
   readonly state: DeviceState
@@ -66,13 +68,17 @@ type ReadLogs = (
 const openSocket = async (deps: LocalSideDeps, readLogs: ReadLogs): Promise<LocalApi | undefined> => {
   const { state, log, dir, contact } = deps
   const holds = createHoldsDesk({ ...deps, random: deps.random.fork('holds') })
+  const status = () => deviceStatus({ ...deps, holds })
+  const pods = () => devicePods(state)
+  const link = () => linkView(deps)
   const routes = localRoutes({
-    status: () => deviceStatus({ ...deps, holds }),
-    pods: () => devicePods(state),
+    status,
+    pods,
     images: () => deps.images.list().map(({ id, names, sizeBytes, importedAt }) => ({ id, names, sizeBytes, importedAt })),
     refreshImages: deps.imagesChanged,
     holds,
-    link: () => linkView(deps),
+    link,
+    findings: () => diagnose(doctorFacts(deps, { status: status(), pods: pods(), link: link() })),
     switchLink: body => switchLink(deps, body),
     telemetry: body => takeTelemetry(deps, body),
     sync: signal => syncNow(deps, signal),

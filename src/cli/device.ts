@@ -1,6 +1,7 @@
 // helio device: what the agent on this machine knows and runs, asked over its socket; works without the server.
 
 import { hold, restart, resume, sync } from './device-act.ts'
+import { doctor } from './device-doctor.ts'
 import { link } from './device-link.ts'
 import { logs, pods } from './device-pods.ts'
 import { status } from './device-status.ts'
@@ -10,9 +11,9 @@ import { DATA_DIR_FLAG, outputFlag, type Verb, type VerbContext } from './verb.t
 
 type Subverb = (context: VerbContext) => Promise<void>
 
-const SUBVERBS: Readonly<Record<string, Subverb>> = { status, pods, logs, hold, resume, restart, sync, link }
+const SUBVERBS: Readonly<Record<string, Subverb>> = { status, pods, logs, hold, resume, restart, sync, link, doctor }
 /** Those that take no further words. */
-const ALONE: readonly string[] = ['status', 'pods', 'sync']
+const ALONE: readonly string[] = ['status', 'pods', 'sync', 'doctor']
 
 const run = async (context: VerbContext): Promise<void> => {
   const [word = 'status', extra] = context.words
@@ -36,6 +37,7 @@ export const verb: Verb = {
     'device resume [POD] [-n NAMESPACE]',
     'device restart POD [-n NAMESPACE] [-c CONTAINER]',
     'device sync',
+    'device doctor',
     'device link [--profile lan|normal|metered] [--allow-bulk]',
   ],
   subverbs: Object.keys(SUBVERBS),
@@ -69,6 +71,7 @@ export const verb: Verb = {
     ['let it run again', 'device resume press-0 -n cell'],
     ['take the desired state of a server restored from a backup', 'device resume'],
     ['call the server now', 'device sync'],
+    ['why does it not do what it is told', 'device doctor'],
     ['what the link cost today', 'device link'],
     ['the spare SIM is in', 'device link --profile metered'],
   ],

@@ -159,3 +159,15 @@ export interface LocalLogsQuery {
   readonly sinceSeconds?: string
   readonly limitBytes?: string
 }
+
+/** One item of GET /v1/doctor: `{ "items": DeviceFinding[] }`, what matters most first. */
+export interface DeviceFinding {
+  /** What kind of finding it is: `no-contact`, `image-missing` … */
+  readonly rule: string
+  /** `problem`: it keeps the device from what is desired. `note`: good to know. */
+  readonly level: 'problem' | 'note'
+  /** One line, plain words. */
+  readonly what: string
+  /** What to do, one line. */
+  readonly todo: string
+}

@@ -253,3 +253,19 @@ t.test('link says what it costs and when it calls, and switches the profile', as
   t.same(bodies, [{ profile: 'metered', allowBulk: true }, { allowBulk: false }])
   t.match(await runHelio(['device', 'link', '--profile', 'cheap'], dir), { code: 2, stderr: /one of lan, normal, metered/ })
 })
+
+t.test('doctor says what is wrong and what to do, a line each; the exit code tells scripts', async t => {
+  const problem = { rule: 'image-missing', level: 'problem', what: 'image a:1 is not on this device', todo: 'bring it' }
+  const note = { rule: 'warning', level: 'note', what: 'state was repaired', todo: 'see the log' }
+  const run = async (items: unknown[], ...flags: string[]) =>
+    runHelio(['device', 'doctor', ...flags], (await listen(t, { '/v1/doctor': { items } })).dir)
+  t.same(await run([problem, note]), {
+    code: 1,
+    stdout: 'problem: image a:1 is not on this device; bring it\nnote: state was repaired; see the log\n',
+    stderr: 'error: one problem keeps this device from what is desired of it\n',
+  })
+  t.match(await run([note]), { code: 0, stdout: 'note: state was repaired; see the log\n' })
+  t.same(await run([]), { code: 0, stdout: '', stderr: 'nothing keeps this device from what is desired of it\n' })
+  t.same(JSON.parse((await run([problem], '-o', 'json')).stdout), { items: [problem] })
+  t.same(await run([], '-o', 'json'), { code: 0, stdout: '{\n    "items": []\n}\n', stderr: '' })
+})
