@@ -54,40 +54,49 @@ const relayed = async (exec: Exec, netns: string, port: number): Promise<Duplex>
   const nsenter = exec.find('nsenter')
   if (nsenter === undefined) throw new Error("nsenter (util-linux) is needed to reach what listens on the pod's loopback")
   const child = spawn(nsenter, [`--net=${netns}`, '--', ...(await relayWords(exec, port))], { stdio: 'pipe', detached: true })
-  const said = { text: '' }
+  const said = { text: '', heard: false }
   child.stderr.on('data', chunk => {
     if (said.text.length < 1024) said.text += String(chunk)
   })
-  child.stdin.on('error', () => child.stdin.destroy())
-  const stream = Duplex.from({ readable: child.stdout, writable: child.stdin })
-  const fail = (why: string): void => void stream.destroy(new Error(why))
-  child.on('error', error => fail(error.message))
-  child.on('exit', code => {
-    if (code !== 0 && code !== null)
-      fail(/refused/.test(said.text) ? 'connection refused' : said.text.trim() || `the relay ended with ${code}`)
+  const stream = new Duplex({
+    read: () => void child.stdout.resume(),
+    // What a relay that has ended does not take, nobody takes.
+    write: (chunk, _encoding, done) => void child.stdin.write(chunk, () => done()),
+    final: done => void child.stdin.end(() => done()),
+    destroy(error, done) {
+      child.kill('SIGKILL')
+      done(error)
+    },
   })
-  stream.on('close', () => child.kill('SIGKILL'))
+  child.stdin.on('error', () => child.stdin.destroy())
+  child.stdout.on('data', chunk => {
+    said.heard = true
+    if (!stream.push(chunk)) child.stdout.pause()
+  })
+  child.on('error', error => stream.destroy(error))
+  child.on('close', code => {
+    if (code === 0 || said.heard) stream.push(null)
+    else stream.destroy(new Error(/refused/.test(said.text) ? 'connection refused' : said.text.trim() || `the relay ended with ${code}`))
+  })
   return stream
 }
+
+/** Why a port cannot be reached, in one line. */
+export const portFailure = (target: AskedPod, port: number, why: unknown): ApiError =>
+  new ApiError('BadRequest', `forward port ${port} to pod ${target.namespace}/${target.pod}: ${why instanceof Error ? why.message : why}`, {
+    cause: why,
+  })
 
 /** Opens a connection to the pod's port. Rejects with ApiError; a refusal on the pod's loopback may come later, as the stream's error. */
 export const openPort = async (deps: PortDeps, target: AskedPod, port: number): Promise<Duplex> => {
   const record = findPod(deps.state, target)
-  const failed = (error: unknown): ApiError =>
-    new ApiError(
-      'BadRequest',
-      `forward port ${port} to pod ${target.namespace}/${target.pod}: ${error instanceof Error ? error.message : error}`,
-      {
-        cause: error,
-      },
-    )
-  if (record.pod === undefined || record.sandbox === 'absent') throw failed('the pod does not run')
+  if (record.pod === undefined || record.sandbox === 'absent') throw portFailure(target, port, 'the pod does not run')
   const { netns, address } = record
   try {
     if (usesHostNetwork(record.pod, deps.state.device)) return await dial(deps, LOOPBACK, port)
     if (netns === undefined || address === undefined) throw new Error('the pod has no network yet')
     return await dial(deps, address, port).catch(() => relayed(deps.exec, netns, port))
   } catch (error) {
-    throw failed(error)
+    throw portFailure(target, port, error)
   }
 }

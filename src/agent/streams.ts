@@ -10,7 +10,7 @@ import type { Exits } from './exits.ts'
 import { logTargetOf } from './local-pods.ts'
 import type { LogReader } from './logs.ts'
 import { type ExecChannels, type ExecDeps, type ExecRequest, type ExecTarget, type OpenExec, openExec } from './streams-exec.ts'
-import { openPort, type PortDeps } from './streams-port.ts'
+import { openPort, type PortDeps, portFailure } from './streams-port.ts'
 
 export type { ExecChannels, ExecRequest, ExecTarget, OpenExec } from './streams-exec.ts'
 
@@ -114,23 +114,21 @@ const carryPort = async (deps: Deps, request: Request<'portForward'>, stream: Li
   const cut = (): void => void connection.destroy()
   signal.addEventListener('abort', cut, { once: true })
   if (signal.aborted) cut()
-  const closed = new Promise<void>((resolve, reject) => {
-    connection.on('error', error =>
-      reject(new Error(`forward port ${request.port} to pod ${request.namespace}/${request.pod}: ${error.message}`)),
-    )
-    connection.on('close', resolve)
+  const carried = { any: false }
+  connection.on('data', (chunk: Buffer) => {
+    carried.any = true
+    connection.pause()
+    stream.write(chunk).then(() => connection.resume(), cut)
   })
-  const read = async (): Promise<void> => {
-    // Not for-await: the end of one direction must leave the other open.
-    connection.on('data', (chunk: Buffer) => {
-      connection.pause()
-      stream.write(chunk).then(() => connection.resume(), cut)
+  // The end of one direction leaves the other open.
+  connection.on('end', () => void stream.write(new Uint8Array(0)).catch(cut))
+  await new Promise<void>((resolve, reject) => {
+    connection.on('close', resolve)
+    // A connection that carried something and broke has ended, as far as the client can tell.
+    connection.on('error', error => {
+      if (carried.any || signal.aborted) resolve()
+      else reject(portFailure(request, request.port, error))
     })
-    await new Promise<void>(resolve => connection.on('end', resolve).on('close', resolve))
-    await stream.write(new Uint8Array(0))
-  }
-  await Promise.all([closed, read()]).catch(error => {
-    if (!signal.aborted) throw error
   })
 }
 
