@@ -43,6 +43,12 @@ export const actsAfterMs = (view: View, node: string, afterMs: number): number =
 
 const never = Number.POSITIVE_INFINITY
 
+/** Recorded as silent already: a declaration of death need not wait. One that is in contact does not die of a blink. */
+const isKnownSilent = (node: Node): boolean => {
+  const recorded = contactState(node)
+  return recorded !== undefined && recorded !== 'Online'
+}
+
 /** The bounds of each state in milliseconds of silence: undecided, then Offline where silence is declared, then Unknown. */
 export const judge = (view: View, node: Node): Judged => {
   const name = node.metadata.name ?? ''
@@ -52,8 +58,8 @@ export const judge = (view: View, node: Node): Judged => {
   const silentMs = silenceOf(view, name)
   const known = { node, silentMs, wasSeen, plannedMs }
   if (contact?.connected) return { ...known, state: 'Online', nextMs: never }
-  if (isDeclaredDead(node)) return { ...known, state: 'Dead', nextMs: never }
   const decidedMs = wasSeen ? NODE_SILENT_MS : NODE_FIRST_CALL_MS
+  if (isDeclaredDead(node) && (silentMs >= decidedMs || isKnownSilent(node))) return { ...known, state: 'Dead', nextMs: never }
   const unknownMs = Math.max(decidedMs, plannedMs > 0 ? plannedMs + NODE_SILENT_MS : 0)
   if (silentMs >= unknownMs) return { ...known, state: 'Unknown', nextMs: never }
   if (silentMs >= decidedMs) return { ...known, state: 'Offline', nextMs: unknownMs - silentMs }

@@ -279,12 +279,32 @@ t.test('a silent node with the taint of an operator is Dead; one that calls is n
   t.equal(contact(world, 'node-1').reason, 'Online')
   silence(world, 'node-1', 1_000)
   look(world)
+  t.equal(contact(world, 'node-1').reason, 'Online', 'nobody dies of a blink')
+  world.contacts.clear()
+  world.uptimeMs = 1_000
+  look(world)
+  t.equal(contact(world, 'node-1').reason, 'Online', 'nor of a restart of the server')
+  silence(world, 'node-1', 41_000)
+  look(world)
   t.match(contact(world, 'node-1'), { status: 'False', reason: 'Dead', message: /declared dead by the taint/ })
   t.equal(ready(world, 'node-1').status, 'Unknown')
   world.contacts.set('node-1', { connected: true, silentMs: 0 })
   look(world)
   t.equal(contact(world, 'node-1').reason, 'Online')
   t.same(taints(world, 'node-1'), [OUT], 'only the operator takes his taint back')
+})
+
+t.test('a node that is Unknown or Offline is Dead as soon as an operator says so', async t => {
+  const world = fleet(2)
+  annotate(world, 'node-2', { 'heliopause.io/contact-interval': '1d' })
+  silence(world, 'node-1', 60_000)
+  silence(world, 'node-2', 60_000)
+  look(world)
+  world.contacts.clear()
+  world.uptimeMs = 1_000
+  for (const name of ['node-1', 'node-2']) world.edit('Node', name, { spec: { taints: [OUT] } })
+  look(world)
+  t.same([contact(world, 'node-1').reason, contact(world, 'node-2').reason], ['Dead', 'Dead'])
 })
 
 t.test('a fencing policy declares nodes dead one by one, and takes its word back when they call', async t => {
