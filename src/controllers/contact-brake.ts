@@ -43,9 +43,9 @@ export interface Brake {
  * those that were given up one by one before, are no part of it.
  */
 export const brakeOf = (judged: readonly Judged[]): Brake => {
-  const candidates = judged.filter(({ node, state, plannedMs }) => {
+  const candidates = judged.filter(({ node, state, intervalMs }) => {
     if (state === 'Offline' || state === 'Dead' || isTainted(node)) return false
-    return state !== 'undecided' || plannedMs === 0
+    return state !== 'undecided' || intervalMs === 0
   })
   // After a restart a node recorded as Unknown is lost until it calls: a brake outlives the server that pulled it.
   const isLost = ({ node, state, wasSeen }: Judged): boolean =>

@@ -30,8 +30,8 @@ export interface Contact {
   readonly connected: boolean
   /** Milliseconds since the last frame from it (0 while connected). */
   readonly silentMs: number
-  /** How long it announced to stay silent, from its last frame on; absent when it announced nothing. */
-  readonly plannedMs?: number
+  /** It said that it calls only so often; absent when it stays connected. */
+  readonly contactIntervalMs?: number
 }
 
 /** Writes carry uid and resourceVersion; a conflict means "run again", silently. Plain JSON: can be logged, compared, replayed. */

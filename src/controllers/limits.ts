@@ -25,6 +25,8 @@ export const REVISION_HISTORY_BYTES_MAX = 2_000
 
 /** A device that was in contact and is silent this long is Unknown. */
 export const NODE_SILENT_MS = 40_000
+/** A device that calls only so often is Unknown after this much of its interval and NODE_SILENT_MS: devices spread their calls by a tenth, and one may fail. */
+export const CONTACT_INTERVAL_SLACK = 1.25
 /** A device that has not called since this server started is judged only after the server has listened this long: reconnects are spread. */
 export const NODE_FIRST_CALL_MS = 300_000
 /** When more than this fraction of the nodes in contact falls silent together, the fault is taken to be ours: no taint is touched. */

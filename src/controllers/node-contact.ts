@@ -11,7 +11,7 @@ import type { Condition } from '../kinds/meta.ts'
 import type { Node } from '../kinds/node.ts'
 import { findCondition, withCondition } from './condition.ts'
 import type { View } from './controller.ts'
-import { ACT_FIRST_CALL_MS, NODE_FIRST_CALL_MS, NODE_SILENT_MS } from './limits.ts'
+import { ACT_FIRST_CALL_MS, CONTACT_INTERVAL_SLACK, NODE_FIRST_CALL_MS, NODE_SILENT_MS } from './limits.ts'
 
 export const SILENT_REASON = 'NodeStatusUnknown'
 /** Keeps what the device said of itself before it fell silent: an unchanged report is not sent again, so it must be found here. */
@@ -24,8 +24,8 @@ export interface Judged {
   readonly silentMs: number
   /** False when it never called since this server started: when it was last seen is not known. */
   readonly wasSeen: boolean
-  /** It said that it would be silent for so long; 0 = it said nothing. */
-  readonly plannedMs: number
+  /** It calls only so often, as its Node or the device itself says; 0 = it stays connected. */
+  readonly intervalMs: number
   /** Milliseconds until the judgement changes if the silence goes on; infinite when it does not. */
   readonly nextMs: number
 }
@@ -54,13 +54,13 @@ export const judge = (view: View, node: Node): Judged => {
   const name = node.metadata.name ?? ''
   const contact = view.contact(name)
   const wasSeen = contact !== undefined
-  const plannedMs = Math.max(durationOf(node, CONTACT_INTERVAL) ?? 0, contact?.plannedMs ?? 0)
+  const intervalMs = Math.max(durationOf(node, CONTACT_INTERVAL) ?? 0, contact?.contactIntervalMs ?? 0)
   const silentMs = silenceOf(view, name)
-  const known = { node, silentMs, wasSeen, plannedMs }
+  const known = { node, silentMs, wasSeen, intervalMs }
   if (contact?.connected) return { ...known, state: 'Online', nextMs: never }
   const decidedMs = wasSeen ? NODE_SILENT_MS : NODE_FIRST_CALL_MS
   if (isDeclaredDead(node) && (silentMs >= decidedMs || isKnownSilent(node))) return { ...known, state: 'Dead', nextMs: never }
-  const unknownMs = Math.max(decidedMs, plannedMs > 0 ? plannedMs + NODE_SILENT_MS : 0)
+  const unknownMs = Math.max(decidedMs, intervalMs > 0 ? intervalMs * CONTACT_INTERVAL_SLACK + NODE_SILENT_MS : 0)
   if (silentMs >= unknownMs) return { ...known, state: 'Unknown', nextMs: never }
   if (silentMs >= decidedMs) return { ...known, state: 'Offline', nextMs: unknownMs - silentMs }
   return { ...known, state: 'undecided', nextMs: decidedMs - silentMs }
@@ -68,7 +68,7 @@ export const judge = (view: View, node: Node): Judged => {
 
 const MESSAGES: Readonly<Record<ContactState, (one: Judged, seen: string) => string>> = {
   Online: () => 'in contact',
-  Offline: ({ plannedMs }, seen) => `${seen}; silent by design, for up to ${humanDuration(plannedMs)}`,
+  Offline: ({ intervalMs }, seen) => `${seen}; silent by design, it calls every ${humanDuration(intervalMs)}`,
   Unknown: (_, seen) => seen,
   Dead: (_, seen) => `${seen}; declared dead by the taint node.kubernetes.io/out-of-service`,
 }
