@@ -119,3 +119,5 @@ export const PORT_DIAL_MS_MAX = 5_000
 /** Measurements in one request of the local API, and JSON characters of each; more are refused whole. */
 export const TELEMETRY_ITEMS_MAX = 256
 export const TELEMETRY_ITEM_CHARS_MAX = 900
+/** Words of a command run over the local API; more are refused. (The request line itself is bounded by the HTTP parser.) */
+export const EXEC_WORDS_MAX = 1024

@@ -8,6 +8,7 @@ import { isObject } from '../base/json.ts'
 import type { Log } from '../base/log.ts'
 import { type LocalError, PEER_HEADER } from '../kinds/device-shapes.ts'
 import { LOCAL_BODY_BYTES_MAX, LOCAL_CONNECTIONS_MAX } from './limits.ts'
+import { type LocalExecDeps, serveExec } from './local-exec.ts'
 import type { PeerDesk } from './peer.ts'
 
 export interface LocalCall {
@@ -35,6 +36,7 @@ export interface LocalApiDeps {
   readonly log: Log
   readonly peers: PeerDesk
   readonly routes: LocalRoutes
+  readonly openExec: LocalExecDeps['openExec']
 }
 
 export interface LocalApi {
@@ -114,6 +116,7 @@ export const openLocalApi = async (deps: LocalApiDeps): Promise<LocalApi> => {
       else refuse(response, error)
     })
   })
+  server.on('upgrade', (request, socket, head) => serveExec(deps, request, socket, head))
   server.maxConnections = LOCAL_CONNECTIONS_MAX
   rmSync(path, { force: true })
   await new Promise<void>((resolve, reject) => {

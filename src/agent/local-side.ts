@@ -12,7 +12,7 @@ import { diagnose } from './doctor.ts'
 import { type DoctorDeps, doctorFacts } from './doctor-facts.ts'
 import type { Exits } from './exits.ts'
 import type { ImageStore } from './images/images.ts'
-import { type LocalApi, openLocalApi } from './local-api.ts'
+import { type LocalApi, type LocalApiDeps, openLocalApi } from './local-api.ts'
 import { createHoldsDesk } from './local-holds.ts'
 import { linkView, switchLink } from './local-link.ts'
 import { logTargetOf } from './local-pods.ts'
@@ -65,7 +65,7 @@ type ReadLogs = (
 ) => Promise<void>
 
 /** A device without a socket still runs its pods. */
-const openSocket = async (deps: LocalSideDeps, readLogs: ReadLogs): Promise<LocalApi | undefined> => {
+const openSocket = async (deps: LocalSideDeps, readLogs: ReadLogs, openExec: LocalApiDeps['openExec']): Promise<LocalApi | undefined> => {
   const { state, log, dir, contact } = deps
   const holds = createHoldsDesk({ ...deps, random: deps.random.fork('holds') })
   const status = () => deviceStatus({ ...deps, holds })
@@ -87,7 +87,7 @@ const openSocket = async (deps: LocalSideDeps, readLogs: ReadLogs): Promise<Loca
   })
   try {
     const peers = openPeerDesk({ ...deps, random: deps.random.fork('peer'), groups: deps.socketGroups ?? {} })
-    return await openLocalApi({ path: `${dir}/agent.sock`, log, peers, routes })
+    return await openLocalApi({ path: `${dir}/agent.sock`, log, peers, routes, openExec })
   } catch (error) {
     const tooLong = 'a socket path may have 107 characters: choose a shorter --data-dir'
     const hint = error instanceof ApiError && error.hint !== undefined ? error.hint : tooLong
@@ -100,9 +100,9 @@ const openSocket = async (deps: LocalSideDeps, readLogs: ReadLogs): Promise<Loca
 export const openLocalSide = async (deps: LocalSideDeps): Promise<LocalSide> => {
   const reader = createLogReader(() => deps.clock.now())
   const streams = createStreams({ ...deps, reader })
-  const api = await openSocket(deps, async (asked, options, write, signal) =>
-    reader.read(logTargetOf(deps.state, asked, deps.exits), options, write, signal),
-  )
+  const readLogs: ReadLogs = async (asked, options, write, signal) =>
+    reader.read(logTargetOf(deps.state, asked, deps.exits), options, write, signal)
+  const api = await openSocket(deps, readLogs, streams.openExec)
   return {
     onStream: streams.onStream,
     async close() {

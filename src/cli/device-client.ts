@@ -22,7 +22,7 @@ const startHint = (dataDir: string): string =>
     ? `start it: helio agent --data-dir ${dataDir}`
     : `${dataDir} is not the data folder of a device; give --data-dir DIR`
 
-const failureOf = (path: string, cause: unknown): Failure => {
+export const failureOf = (path: string, cause: unknown): Failure => {
   const { code } = cause as NodeJS.ErrnoException
   if (code === 'ENOENT' || code === 'ECONNREFUSED')
     return new Failure(`ask the agent at ${path}: no agent is running there`, { cause, hint: startHint(dirname(path)) })
@@ -44,7 +44,7 @@ const failureOf = (path: string, cause: unknown): Failure => {
   return new Failure(`ask the agent at ${path}: ${messageOf(cause)}`, { cause })
 }
 
-const textOf = async (response: IncomingMessage): Promise<string> => {
+export const textOf = async (response: IncomingMessage): Promise<string> => {
   const chunks: Buffer[] = []
   let bytes = 0
   for await (const chunk of response as AsyncIterable<Buffer>) {
@@ -56,7 +56,7 @@ const textOf = async (response: IncomingMessage): Promise<string> => {
 }
 
 /** The agent's own words, when its answer has them. */
-const refusalOf = (text: string, code: number): Failure => {
+export const refusalOf = (text: string, code: number): Failure => {
   try {
     const value: unknown = JSON.parse(text)
     if (isObject(value) && typeof value['error'] === 'string')

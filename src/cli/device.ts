@@ -2,6 +2,7 @@
 
 import { hold, restart, resume, sync } from './device-act.ts'
 import { doctor } from './device-doctor.ts'
+import { exec } from './device-exec.ts'
 import { link } from './device-link.ts'
 import { logs, pods } from './device-pods.ts'
 import { status } from './device-status.ts'
@@ -11,7 +12,7 @@ import { DATA_DIR_FLAG, outputFlag, type Verb, type VerbContext } from './verb.t
 
 type Subverb = (context: VerbContext) => Promise<void>
 
-const SUBVERBS: Readonly<Record<string, Subverb>> = { status, pods, logs, hold, resume, restart, sync, link, doctor }
+const SUBVERBS: Readonly<Record<string, Subverb>> = { status, pods, logs, hold, resume, restart, sync, link, doctor, exec }
 /** Those that take no further words. */
 const ALONE: readonly string[] = ['status', 'pods', 'sync', 'doctor']
 
@@ -33,6 +34,7 @@ export const verb: Verb = {
     'device status',
     'device pods [-n NAMESPACE]',
     'device logs POD [-n NAMESPACE] [-c CONTAINER] [flags]',
+    'device exec [-it] POD [-n NAMESPACE] [-c CONTAINER] -- COMMAND…',
     'device hold POD [-n NAMESPACE] [--reason TEXT]',
     'device resume [POD] [-n NAMESPACE]',
     'device restart POD [-n NAMESPACE] [-c CONTAINER]',
@@ -53,6 +55,8 @@ export const verb: Verb = {
     { flag: 'since', type: 'duration', value: 'TIME', describe: 'logs: only what is newer, as in 5m' },
     { flag: 'timestamps', type: 'switch', describe: 'logs: the time before each line' },
     { flag: 'limit-bytes', type: 'number', value: 'BYTES', describe: 'logs: end after so many bytes' },
+    { flag: 'stdin', short: 'i', type: 'switch', describe: 'exec: pass standard input on' },
+    { flag: 'tty', short: 't', type: 'switch', describe: 'exec: with a terminal' },
     { flag: 'reason', type: 'text', value: 'TEXT', describe: 'hold: why, for whoever finds the pod stopped' },
     {
       flag: 'profile',
@@ -67,6 +71,7 @@ export const verb: Verb = {
     ['is it in contact, and what runs', 'device status'],
     ['pods as the device itself sees them', 'device pods'],
     ['logs without a server', 'device logs web-5d4f-abcde -n web --tail=20'],
+    ['a shell in a container', 'device exec -it press-0 -n cell -- sh'],
     ['keep a pod stopped while somebody works at the machine', 'device hold press-0 -n cell --reason "guard is open"'],
     ['let it run again', 'device resume press-0 -n cell'],
     ['take the desired state of a server restored from a backup', 'device resume'],

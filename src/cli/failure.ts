@@ -16,6 +16,17 @@ export class Failure extends Error {
   }
 }
 
+/** A command that ran somewhere else ended with this code: it is this command's own, and said by itself. */
+export class ExitCode extends Error {
+  readonly code: number
+
+  constructor(code: number) {
+    super(`exit code ${code}`)
+    this.name = 'ExitCode'
+    this.code = code
+  }
+}
+
 /** No answer came: the next request will fare no better, so a command that goes through many objects ends here. */
 export class Unreachable extends Failure {}
 

@@ -3,7 +3,7 @@
 import { messageOf } from '../base/errors.ts'
 import type { CliDeps } from './cli.ts'
 import { type Client, openClient } from './client.ts'
-import { Failure, Refused, refusalText, Unreachable, usage } from './failure.ts'
+import { ExitCode, Failure, Refused, refusalText, Unreachable, usage } from './failure.ts'
 import { parseLine } from './flags.ts'
 import { helpText, overviewText } from './help.ts'
 import { VERBS } from './index.ts'
@@ -158,6 +158,7 @@ export const runCli = async (argv: readonly string[], deps: CliDeps): Promise<nu
       output.overwrite('')
       return 130
     }
+    if (error instanceof ExitCode) return error.code
     printError(output, error)
     return error instanceof Failure ? error.exitCode : 1
   } finally {

@@ -171,3 +171,10 @@ export interface DeviceFinding {
   /** What to do, one line. */
   readonly todo: string
 }
+
+/** Protocol of `GET /v1/exec` after its upgrade: frames of base/channel-frames.ts on these channels. */
+export const EXEC_UPGRADE = 'helio-exec'
+/** Descriptors 0 to 2; one ExecEnd at the end; `{Width, Height}` of the terminal. Empty data on stdin is its end. */
+export const EXEC_CHANNELS = { stdin: 0, stdout: 1, stderr: 2, status: 3, resize: 4 } as const
+
+export type ExecEnd = { readonly exitCode: number } | LocalError
