@@ -64,7 +64,7 @@ t.test('a transport that does not tell of its queue is looked at while frames wa
 
 t.test(
   'whatever is sent and taken: nothing is lost, a class stays in order, and no frame goes while a more important one waits',
-  async t => {
+  async () => {
     const step = fc.oneof(
       fc.record({ send: fc.constantFrom(...PRIORITIES), bytes: fc.integer({ min: 20, max: 30_000 }) }),
       fc.record({ drain: fc.nat(60_000) }),
