@@ -8,6 +8,7 @@ import { systemPki } from '../../src/host/pki.ts'
 import { systemRandom } from '../../src/host/random.ts'
 import type { Connection, Dialer } from '../../src/link/link.ts'
 import { BROKER_CLIENT_NAME, brokerDialer, mqttLine, openBrokerServer } from '../../src/link/transports/broker.ts'
+import type { OpenLine } from '../../src/link/transports/broker-line.ts'
 import type { BrokerServer } from '../../src/link/transports/broker-server.ts'
 import { clusterIdOf } from '../../src/link/transports/mqtt-topics.ts'
 import { authorityFolder, type Mosquitto, openMosquitto } from './mosquitto.ts'
@@ -67,7 +68,11 @@ export interface BrokerWorld {
   readonly keys: Keys
   readonly mosquitto: Mosquitto
   readonly nodes: ReturnType<typeof nodesOf>
-  server(accept: (device: string, connection: Connection) => void, url?: string): BrokerServer
+  /** `through`: what happens to its line besides. */
+  server(
+    accept: (device: string, connection: Connection) => void,
+    options?: { readonly through?: (open: OpenLine) => OpenLine },
+  ): BrokerServer
   /** A node of this name, and its way to the broker. */
   dialer(name: string, options?: { readonly pair?: KeyPair; readonly url?: string }): Dialer
   close(): Promise<void>
@@ -84,7 +89,7 @@ export const openBrokerWorld = async (): Promise<BrokerWorld> => {
     keys,
     mosquitto,
     nodes,
-    server(accept, url = mosquitto.url) {
+    server(accept, { through = (open: OpenLine): OpenLine => open } = {}) {
       const server = openBrokerServer({
         clock: systemClock,
         random: systemRandom,
@@ -94,7 +99,7 @@ export const openBrokerWorld = async (): Promise<BrokerWorld> => {
         isNode: nodes.isNode,
         admit: nodes.admit,
         accept,
-        open: mqttLine({ url, credentials: () => ({ ca, cert: keys.server.certPem, key: keys.server.keyPem }) }),
+        open: through(mqttLine({ url: mosquitto.url, credentials: () => ({ ca, cert: keys.server.certPem, key: keys.server.keyPem }) })),
       })
       servers.push(server)
       return server

@@ -11,6 +11,7 @@ import type { Connection } from '../../src/link/link.ts'
 import { acceptBytes, hintBytes, parseBrokerFrame } from '../../src/link/transports/broker-frames.ts'
 import { brokerTopic } from '../../src/link/transports/broker-topics.ts'
 import { webSocketDialer } from '../../src/link/transports/index.ts'
+import { countThroughBroker } from '../bench/broker-count.ts'
 import { type BrokerWorld, makeKeys, openBrokerWorld } from './broker-world.ts'
 import { NO_MOSQUITTO } from './mosquitto.ts'
 
@@ -188,3 +189,16 @@ t.test('a head that is kept is heard by the device that dials, though no server 
   gaveUp.abort()
   await t.rejects(dialed, { message: /given up/ })
 })
+
+t.test(
+  'through restarts of the broker, repeated and swapped deliveries every message counts once (npm run bench has 100,000)',
+  { skip: NO_MOSQUITTO },
+  async t => {
+    const world = await openBrokerWorld()
+    t.teardown(world.close)
+    const counted = await countThroughBroker(world, { devices: 3, messages: 600, restarts: 2 })
+    t.match(counted, { heard: 2 * 3 * 600, twice: 0, missed: 0, restarts: 2 })
+    t.ok(counted.conversations > 3, 'conversations broke and were begun again')
+    t.ok(counted.repeated > 0 && counted.swapped > 0)
+  },
+)

@@ -203,7 +203,6 @@ const takeAlive = (state: State, device: string, payload: Uint8Array, retained: 
 
 const portOf = (deps: BrokerDeskDeps, peers: Map<string, Peer>): SealedPort => ({
   clock: deps.clock,
-  queuedBytes: 0,
   publish(of, payload) {
     // Nobody listens to a conversation that a newer one of the device has replaced.
     if (peers.get(of.device)?.live !== of) return true

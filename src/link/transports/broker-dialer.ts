@@ -93,9 +93,6 @@ const open = (attempt: Attempt): void => {
 
 const portOf = (attempt: Attempt): SealedPort => ({
   clock: attempt.options.clock,
-  get queuedBytes() {
-    return attempt.client.queuedBytes
-  },
   publish(_, payload) {
     publish(attempt, 'up', payload, BROKER_MESSAGE_SECONDS)
     return true

@@ -80,6 +80,8 @@ class MqttLine implements BrokerLine {
   }
 
   publish(topic: string, payload: Uint8Array, options: PublishOptions, done?: () => void): void {
+    // The package does not take a message once it has been ended.
+    if (this.#over) return
     this.#client.publish(topic, payload as Buffer, publishOptions(options), error => {
       // A refusal is an answer too: it would be refused again. A line that broke is none.
       const code = (error as { readonly code?: unknown } | undefined)?.code

@@ -21,8 +21,6 @@ import { seal, unseal } from './seal.ts'
 /** What carries the messages of many conversations. */
 export interface SealedPort {
   readonly clock: Pick<Clock, 'after'>
-  /** Bytes this side's socket has not taken; 0 where a broker takes everything at once. */
-  readonly queuedBytes: number
   /** Hands a message to the broker; false when it takes no more. */
   publish(of: SealedConnection, payload: Uint8Array): boolean
   /** The other side has shown that it has the keys; before anything it said is delivered. */
@@ -82,7 +80,7 @@ export class SealedConnection implements Connection {
 
   /** What is under way counts only beyond what keeps a slow path busy: more would hold up frames of a higher priority. */
   get queuedBytes(): number {
-    return this.#queuedBytes + Math.max(0, this.#flyingBytes - BROKER_AHEAD_BYTES) + this.#port.queuedBytes
+    return this.#queuedBytes + Math.max(0, this.#flyingBytes - BROKER_AHEAD_BYTES)
   }
 
   get over(): boolean {

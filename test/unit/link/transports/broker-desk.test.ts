@@ -106,7 +106,6 @@ const answered = (scene: Scene, { transcript, ephemeral }: ReturnType<typeof ope
   return new SealedConnection(
     {
       clock: scene.clock,
-      queuedBytes: 0,
       publish(_, payload) {
         scene.say(transcript.device, 'up', payload)
         return true

@@ -29,7 +29,6 @@ export const sealedPair = (clock: Pick<Clock, 'after'>, post: Post): { readonly 
   const end = (from: 'device' | 'server', sendKey: Uint8Array, receiveKey: Uint8Array): SealedEnd => {
     const port: SealedPort = {
       clock,
-      queuedBytes: 0,
       publish(_, payload) {
         post(from, payload)
         return true
