@@ -5,8 +5,10 @@ import { join } from 'node:path'
 import { type Agent, startAgent } from './agent/agent.ts'
 import { openImageStore } from './agent/images/image-store.ts'
 import { clockWithFloor, type FlooredClock } from './base/clock-floor.ts'
+import { ApiError } from './base/errors.ts'
 import type { Log } from './base/log.ts'
 import type { OptionValues } from './base/options.ts'
+import type { Sealer } from './base/sealer.ts'
 import { systemClock } from './host/clock.ts'
 import { systemExec } from './host/exec.ts'
 import { hostFacts } from './host/facts.ts'
@@ -38,10 +40,23 @@ export interface DeviceOptions {
 /** The clock of a device: its own is never believed alone. */
 export const deviceClock = (): FlooredClock => clockWithFloor(systemClock, Date.parse(VERSION.buildDate))
 
+/** A device that has state starts without its key too: pods that run are looked after. One that has none is told before it makes any. */
+const sealerFor = ({ dataDir, secretKeyFile }: DeviceOptions, log: Log): Sealer => {
+  const file = secretKeyFile ?? join(dataDir, 'device.key')
+  const { sealer, made, problem } = openSealer(systemFiles, file)
+  if (problem !== undefined && !existsSync(join(dataDir, 'agent.db')))
+    throw new ApiError('Forbidden', `open key file ${file}: ${problem}`, { hint: '--secret-key-file takes a file this user may make' })
+  if (problem !== undefined)
+    log.error('key of the state on disk cannot be used; what is kept from now on is lost at the next start', { file, problem })
+  else if (made) log.info('key of the state on disk made', { file })
+  return sealer
+}
+
 /** Starts the pods of this data folder, then looks for the server. */
 export const startDevice = async (deps: { readonly log: Log; readonly clock: FlooredClock }, options: DeviceOptions): Promise<Agent> => {
   const { log, clock } = deps
   const { dataDir } = options
+  const sealer = sealerFor(options, log)
   const facts = hostFacts(dataDir)
   const runtime = await selectRuntime(options.runtime as 'auto' | 'crun' | 'process', {
     exec: systemExec,
@@ -49,8 +64,6 @@ export const startDevice = async (deps: { readonly log: Log; readonly clock: Flo
     log,
     dir: join(dataDir, 'run'),
   })
-  const { sealer, made } = openSealer(systemFiles, options.secretKeyFile ?? join(dataDir, 'device.key'))
-  if (made) log.info('key of the state on disk made', { file: options.secretKeyFile ?? 'device.key' })
   const agent = startAgent({
     dir: dataDir,
     nodeName: options.nodeName ?? nodeNameOf(facts.hostname),

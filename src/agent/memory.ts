@@ -13,7 +13,7 @@ import { type Hold, isHolds } from './holds.ts'
 import { COPY_BYTES_MAX } from './limits.ts'
 import { openOutboxMemory } from './outbox-memory.ts'
 import type { PodMemory } from './pod-record.ts'
-import { openRows, type Rows, sealOldRows, type Warn, writePods, writeRow } from './sealed-rows.ts'
+import { dropLost, openRows, type Rows, sealOldRows, type Warn, writePods, writeRow } from './sealed-rows.ts'
 
 /** Who this device is to its server; made once, by joining. */
 export interface DeviceIdentity {
@@ -170,7 +170,9 @@ export const openMemory = async (deps: MemoryDeps): Promise<AgentMemory> => {
   await sealOldRows(loaded, inPlain ? sealCopies : undefined).catch((error: unknown) =>
     warn('the state of an older version could not be sealed yet', error),
   )
-  if (loaded.lost > 0) warn('part of this device’s stored state does not open: its key file was lost or is another one')
+  const keyLost = loaded.lost.length > 0 && state.identity === undefined
+  if (keyLost) warn('this device’s stored state does not open: its key file was lost or is another one')
+  else await dropLost(loaded).catch((error: unknown) => warn('what another key sealed could not be removed', error))
   const trouble: { last: unknown; sources: (() => readonly string[])[] } = { last: undefined, sources: [] }
   const inTurn = createTurn(error => {
     trouble.last = error
@@ -182,7 +184,7 @@ export const openMemory = async (deps: MemoryDeps): Promise<AgentMemory> => {
       return [...warnings, ...(trouble.last === undefined ? [] : [unwritten]), ...trouble.sources.flatMap(source => source())]
     },
     alsoWarn: source => void trouble.sources.push(source),
-    keyLost: loaded.lost > 0,
+    keyLost,
     get held() {
       return state.held
     },

@@ -15,8 +15,8 @@ export interface Loaded {
   readonly sealer: Sealer
   readonly facts: Rows
   readonly pods: Rows
-  /** Rows that the key does not open. */
-  readonly lost: number
+  /** Rows that the key does not open: keys of facts, uids of pods. */
+  readonly lost: readonly string[]
   /** The file is not marked as one in which nothing was ever left in plain. */
   readonly old: boolean
   /** It is new: the one before was damaged and lies beside it. */
@@ -39,19 +39,19 @@ const load = async (file: string, sealer: Sealer): Promise<Loaded> => {
   const database = await openDatabase(file)
   try {
     const [version] = await database.all<{ user_version: number }>('PRAGMA user_version')
-    const counts = { lost: 0 }
+    const lost: string[] = []
     const opened = (rows: readonly Row[], nameOf: (key: string) => string): Rows => {
       const texts: Rows = new Map()
       for (const { key, value } of rows) {
         const text = isSealed(value) ? sealer.open(nameOf(key), value) : value
-        if (text === undefined) counts.lost++
+        if (text === undefined) lost.push(key)
         else texts.set(key, text)
       }
       return texts
     }
     const facts = opened(await database.all<Row>('SELECT key, value FROM fact ORDER BY key'), key => key)
     const pods = opened(await database.all<Row>('SELECT uid AS key, value FROM pod ORDER BY uid'), podName)
-    return { database, sealer, facts, pods, lost: counts.lost, old: version?.user_version !== SEALED_VERSION, afresh: false }
+    return { database, sealer, facts, pods, lost, old: version?.user_version !== SEALED_VERSION, afresh: false }
   } catch (error) {
     await database.close()
     throw error
@@ -90,6 +90,15 @@ const WRITE_FACT = 'INSERT INTO fact (key, value) VALUES (?1, ?2) ON CONFLICT (k
 const WRITE_PODS = `INSERT INTO pod (uid, value) SELECT value->>0, value->>1 FROM json_each(?1) WHERE value->>1 IS NOT NULL
   ON CONFLICT (uid) DO UPDATE SET value = excluded.value`
 const DELETE_PODS = 'DELETE FROM pod WHERE uid IN (SELECT value->>0 FROM json_each(?1) WHERE value->>1 IS NULL)'
+
+/** Removes what another key sealed meanwhile: this key is the right one. */
+export const dropLost = async ({ database, lost }: Loaded): Promise<void> => {
+  if (lost.length === 0) return
+  await inTransaction(database, async () => {
+    await database.run('DELETE FROM fact WHERE key IN (SELECT value FROM json_each(?1))', [JSON.stringify(lost)])
+    await database.run('DELETE FROM pod WHERE uid IN (SELECT value FROM json_each(?1))', [JSON.stringify(lost)])
+  })
+}
 
 /** Durable when it settles; an equal text is not written again. */
 export const writeRow = async ({ database, sealer, facts }: Loaded, key: string, text: string): Promise<void> => {

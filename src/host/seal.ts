@@ -4,6 +4,7 @@
 import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto'
 import { renameSync } from 'node:fs'
 import { deflateRawSync, inflateRawSync } from 'node:zlib'
+import { messageOf } from '../base/errors.ts'
 import type { Files } from '../base/files.ts'
 import { isSealed, SEALED, type Sealer } from '../base/sealer.ts'
 
@@ -39,14 +40,26 @@ export const sealerOf = (key: Uint8Array): Sealer => ({
   },
 })
 
-/** The sealer of a key file, made (0600) where there is none. `made`: the key is new; what was sealed before does not open any more. */
-export const openSealer = (files: Files, path: string): { readonly sealer: Sealer; readonly made: boolean } => {
-  const text = files.read(path)
-  const [, hex] = KEY_TEXT.exec(text ?? '') ?? []
-  if (hex !== undefined) return { sealer: sealerOf(Buffer.from(hex, 'hex')), made: false }
-  // Kept for whoever can mend it.
-  if (text !== undefined) renameSync(path, `${path}.damaged`)
+export interface OpenedSealer {
+  readonly sealer: Sealer
+  /** The key is new; what was sealed before does not open any more. */
+  readonly made: boolean
+  /** The key file can be neither read nor made: what is sealed in this run opens in no other. */
+  readonly problem?: string
+}
+
+/** The sealer of a key file, made (0600) where there is none. */
+export const openSealer = (files: Files, path: string): OpenedSealer => {
   const key = randomBytes(KEY_BYTES)
-  files.write(path, `helio-key1:${key.toString('hex')}\n`, 0o600)
-  return { sealer: sealerOf(key), made: true }
+  try {
+    const text = files.read(path)
+    const [, hex] = KEY_TEXT.exec(text ?? '') ?? []
+    if (hex !== undefined) return { sealer: sealerOf(Buffer.from(hex, 'hex')), made: false }
+    // Kept for whoever can mend it.
+    if (text !== undefined) renameSync(path, `${path}.damaged`)
+    files.write(path, `helio-key1:${key.toString('hex')}\n`, 0o600)
+    return { sealer: sealerOf(key), made: true }
+  } catch (error) {
+    return { sealer: sealerOf(key), made: true, problem: messageOf(error) }
+  }
 }

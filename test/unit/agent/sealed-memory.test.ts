@@ -113,7 +113,11 @@ t.test('a lost key: it is said plainly, what is stored stays, and the key put ba
   const back = await open(dir, right)
   t.equal(back.identity?.nodeName, 'tower-1')
   t.equal(back.held?.head.generation, 1)
+  t.equal(back.fact('node'), undefined, 'what the other key sealed is gone')
   await back.close()
+  const later = await open(dir, right)
+  t.same([later.keyLost, later.warnings], [false, []])
+  await later.close()
 })
 
 t.test('a device without its key keeps running what runs, and starts over and over without harm', async t => {
@@ -144,6 +148,15 @@ t.test('a sealed value opens under its own name and key only, whole only', t => 
   for (let i = 0; i < sealed.length; i++) if (sealer.open('held', sealed.slice(0, i)) !== undefined) t.fail(`opens when cut at ${i}`)
   t.equal(sealer.open('held', `${sealed.slice(0, -6)}AAAAA=`), undefined)
   t.not(sealer.seal('held', WORD), sealed, 'never the same twice')
+  t.end()
+})
+
+t.test('a key file that can be neither read nor made is told, and the device starts all the same', t => {
+  const dir = t.testdir({ file: 'x', key: {} })
+  t.match(openSealer(systemFiles, join(dir, 'key')).problem, /EISDIR/)
+  const { sealer, problem } = openSealer(systemFiles, join(dir, 'file/key'))
+  t.match(problem, /ENOTDIR|EEXIST/)
+  t.equal(sealer.open('a', sealer.seal('a', 'b')), 'b')
   t.end()
 })
 
