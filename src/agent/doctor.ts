@@ -13,6 +13,8 @@ export interface DoctorFacts {
   /** There is state on disk that the key file does not open. */
   readonly keyLost: boolean
   readonly networkError: string | undefined
+  /** The last line a crash-looping container wrote, by `namespace/pod/container`. */
+  readonly lastWords: ReadonlyMap<string, string>
   /** Disk and memory, with figures. */
   readonly shortages: readonly string[]
   /** What pods ask for and this machine cannot keep. */
@@ -70,14 +72,15 @@ const certificate = ({ certificateEndsAtMs: endsAtMs, nowMs }: DoctorFacts): rea
 
 const named = ({ namespace, name }: DevicePod): string => `${namespace}/${name}`
 
-interface Waits {
+export interface Waits {
   readonly pod: DevicePod
   readonly container: ContainerStatus
   readonly reason: string
   readonly message: string
 }
 
-const waiting = (pods: readonly DevicePod[], reasons: RegExp): Waits[] =>
+/** Containers that wait for one of these reasons. */
+export const waiting = (pods: readonly DevicePod[], reasons: RegExp): Waits[] =>
   pods
     .filter(pod => pod.desired)
     .flatMap(pod =>
@@ -100,18 +103,18 @@ const images = ({ pods, dataDir }: DoctorFacts): readonly Found[] => {
   )
 }
 
-/** The last line a container left behind. */
-const lastWords = (message: string | undefined): string => {
-  const line = message?.trim().split('\n').at(-1)?.trim() ?? ''
+/** The last line of what a container left behind. */
+const wordsOf = (text: string | undefined): string => {
+  const line = text?.trim().split('\n').at(-1)?.trim() ?? ''
   return line === '' ? '' : `; its last words: ${line.slice(0, 200)}`
 }
 
-const crashes = ({ pods }: DoctorFacts): readonly Found[] =>
+const crashes = ({ pods, lastWords }: DoctorFacts): readonly Found[] =>
   waiting(pods, /^CrashLoopBackOff$/).map(({ pod, container }) => {
     const ended = container.lastState?.terminated ?? container.state?.terminated
     const how = ended ? ` (exit code ${ended.exitCode}${ended.reason && ended.reason !== 'Error' ? `, ${ended.reason}` : ''})` : ''
     return problem(
-      `container ${container.name} of ${named(pod)} ends again and again${how}, ${count(container.restartCount, 'restart')}${lastWords(ended?.message)}`,
+      `container ${container.name} of ${named(pod)} ends again and again${how}, ${count(container.restartCount, 'restart')}${wordsOf(ended?.message || lastWords.get(`${named(pod)}/${container.name}`))}`,
       `helio device logs ${pod.name} -n ${pod.namespace} -c ${container.name} --previous`,
     )
   })

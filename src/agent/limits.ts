@@ -108,9 +108,12 @@ export const PEER_NONCE_MS = 10_000
 export const HOLD_REASON_CHARS_MAX = 256
 /** How long a `sync` asked on the device waits for its result at most; then it says what is known. */
 export const SYNC_WAIT_MS_MAX = 60_000
-/** How often a waiting `sync` looks at the link, and how long it waits for a document after the contact. */
+/** How often a waiting `sync` looks at the link, and how long a line that stands already has for its answer; later it is called silent by its keepalive. */
 export const SYNC_LOOK_MS = 100
-export const SYNC_DOCUMENT_MS = 2_000
+export const SYNC_ANSWER_MS = 10_000
+/** Crash-looping containers whose last words the doctor reads, and the bytes of each; of more it tells the exit code alone. */
+export const LAST_WORDS_CONTAINERS_MAX = 10
+export const LAST_WORDS_BYTES_MAX = 1024
 
 /** Commands that run in containers at the same time, asked for by people; one more is refused. */
 export const EXECS_MAX = 32

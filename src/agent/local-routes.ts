@@ -27,7 +27,7 @@ export interface RouteDeps {
   readonly holds: HoldsDesk
   readonly link: () => DeviceLinkView
   readonly switchLink: (body: Readonly<Record<string, unknown>>) => Promise<DeviceLinkView>
-  readonly findings: () => readonly DeviceFinding[]
+  readonly findings: (signal: AbortSignal) => Promise<readonly DeviceFinding[]>
   readonly telemetry: (body: Readonly<Record<string, unknown>>) => { readonly taken: number }
   /** Dials now and waits for what comes of it. */
   readonly sync: (signal: AbortSignal) => Promise<DeviceSync>
@@ -91,7 +91,7 @@ export const localRoutes = (deps: RouteDeps): LocalRoutes => ({
   'POST /v1/restart': { acts: true, json: call => deps.holds.restart(askedPod(call), textOf(call, 'container'), call.by) },
   'GET /v1/link': { json: () => deps.link() },
   'POST /v1/link': { acts: true, json: ({ body }) => deps.switchLink(body) },
-  'GET /v1/doctor': { json: () => ({ items: deps.findings() }) },
+  'GET /v1/doctor': { json: async ({ signal }) => ({ items: await deps.findings(signal) }) },
   'POST /v1/telemetry': { json: ({ body }) => deps.telemetry(body) },
   'GET /metrics': { text: (_, write) => write(metricsText(deps.status(), deps.pods(), deps.link())) },
   'POST /v1/sync': { acts: true, json: ({ signal }) => deps.sync(signal) },

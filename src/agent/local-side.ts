@@ -9,7 +9,7 @@ import type { LinkStream, LogOptions, StreamRequest } from '../link/link.ts'
 import type { Runtime } from '../runtime/runtime.ts'
 import type { Contact } from './contact.ts'
 import { diagnose } from './doctor.ts'
-import { type DoctorDeps, doctorFacts } from './doctor-facts.ts'
+import { type DoctorDeps, doctorFacts, type Told } from './doctor-facts.ts'
 import type { Exits } from './exits.ts'
 import type { ImageStore } from './images/images.ts'
 import { type LocalApi, type LocalApiDeps, openLocalApi } from './local-api.ts'
@@ -78,7 +78,10 @@ const openSocket = async (deps: LocalSideDeps, readLogs: ReadLogs, openExec: Loc
     refreshImages: deps.imagesChanged,
     holds,
     link,
-    findings: () => diagnose(doctorFacts(deps, { status: status(), pods: pods(), link: link() })),
+    findings: async signal => {
+      const logs: Told['logs'] = (asked, options, write) => readLogs(asked, options, write, signal)
+      return diagnose(await doctorFacts(deps, { status: status(), pods: pods(), link: link(), logs }))
+    },
     switchLink: body => switchLink(deps, body),
     telemetry: body => takeTelemetry(deps, body),
     sync: signal => syncNow(deps, signal),

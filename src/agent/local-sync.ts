@@ -4,7 +4,7 @@ import type { Clock } from '../base/clock.ts'
 import { ApiError } from '../base/errors.ts'
 import type { DeviceSync } from '../kinds/device-shapes.ts'
 import type { Contact } from './contact.ts'
-import { SYNC_DOCUMENT_MS, SYNC_LOOK_MS, SYNC_WAIT_MS_MAX } from './limits.ts'
+import { SYNC_ANSWER_MS, SYNC_LOOK_MS, SYNC_WAIT_MS_MAX } from './limits.ts'
 import type { AgentMemory } from './memory.ts'
 
 export interface SyncDeps {
@@ -32,13 +32,14 @@ export const syncNow = async ({ clock, memory, contact }: SyncDeps, signal: Abor
       hint: 'start the agent once with --server https://HOST:6443 and --token TOKEN',
     })
   const before = memory.held
-  const wasConnected = link.connected
+  const { connected: wasConnected, lastContactMs: heardMs } = link
   const dialsBefore = link.line.is === 'dialing' || link.line.is === 'greeting' ? link.line.dials - 1 : link.line.dials
   link.sync()
   const failed = (): boolean => link.line.is === 'waiting' && link.line.dials > dialsBefore
   await waitUntil(clock, SYNC_WAIT_MS_MAX, signal, () => link.connected || failed())
-  const moved = (): boolean => memory.held?.head.generation !== before?.head.generation || memory.held?.head.epoch !== before?.head.epoch
-  if (link.connected) await waitUntil(clock, SYNC_DOCUMENT_MS, signal, () => moved() || link.conflict !== undefined || !link.connected)
+  // A line that stood already is proven by its next word; what is newer is told with the greeting, or was told before.
+  if (wasConnected) await waitUntil(clock, SYNC_ANSWER_MS, signal, () => link.lastContactMs !== heardMs || !link.connected)
+  await waitUntil(clock, SYNC_WAIT_MS_MAX, signal, () => !link.line.fetching || !link.connected)
   const after = memory.held
   return {
     connected: link.connected,

@@ -141,8 +141,14 @@ export const openDeviceLink = (deps: DeviceLinkDeps): DeviceLink => {
     },
     usage: () => usageOf(session),
     get line() {
-      const { phase, conn, keepalive } = session
-      return { is: phase.is, dialAtMs: phase.is === 'waiting' ? phase.dialAtMs : undefined, dials: conn, keepaliveMs: keepalive.intervalMs }
+      const { phase, conn, keepalive, desired } = session
+      return {
+        is: phase.is,
+        dialAtMs: phase.is === 'waiting' ? phase.dialAtMs : undefined,
+        dials: conn,
+        keepaliveMs: keepalive.intervalMs,
+        fetching: desired.download !== undefined || desired.unsaved !== undefined || desired.saving,
+      }
     },
     bulkRefusal: () => bulkRefusal(session.budget, clock.mono()),
     countBulk: (sentBytes, receivedBytes) => put({ in: 'spent', sentBytes, receivedBytes }),

@@ -115,6 +115,8 @@ export interface LinkLine {
   readonly dials: number
   /** How long it may be silent before it is asked whether it still lives. */
   readonly keepaliveMs: number
+  /** A newer document is on its way here, or to the disk. */
+  readonly fetching: boolean
 }
 
 export interface DeviceLinkDeps {

@@ -47,7 +47,7 @@ export const QUIET_LINK: DeviceLink = {
   lastError: undefined,
   conflict: undefined,
   uplink: { uplink: 'default', profile: 'lan' },
-  line: { is: 'waiting', dialAtMs: undefined, dials: 0, keepaliveMs: 20_000 },
+  line: { is: 'waiting', dialAtMs: undefined, dials: 0, keepaliveMs: 20_000, fetching: false },
   setStatus: () => undefined,
   addEvent: () => undefined,
   addTelemetry: () => undefined,

@@ -75,6 +75,7 @@ const HEALTHY: DoctorFacts = {
   dataDir: '/data',
   keyLost: false,
   networkError: undefined,
+  lastWords: new Map(),
   shortages: [],
   losses: [],
   missing: [],
@@ -217,6 +218,14 @@ t.test('each trouble has exactly one finding, with what to do', async t => {
     t.equal(found.length, 1)
     for (const each of found) t.notMatch(`${each.what}${each.todo}`, '\n', 'one line')
   }
+})
+
+t.test('a container that left no message has its last words in its log', async t => {
+  const ended = { exitCode: 3, reason: 'Error' }
+  const status = containerStatus({ waiting: { reason: 'CrashLoopBackOff' } }, { lastState: { terminated: ended } })
+  const lastWords = new Map([['cell/a/main', 'no modem\n']])
+  t.match(diagnose({ ...HEALTHY, pods: [pod('a', 'CrashLoopBackOff', status)], lastWords }), [{ what: /its last words: no modem$/ }])
+  t.match(diagnose({ ...HEALTHY, pods: [pod('a', 'CrashLoopBackOff', status)] }), [{ what: /0 restarts$/ }])
 })
 
 t.test('a device that calls only so often is not ill between its calls', async t => {
