@@ -2,14 +2,20 @@
 // every other way in (device-gate.ts), by their certificate; dates do not count, the key does.
 
 import { X509Certificate } from 'node:crypto'
+import type { Cancel } from '../base/clock.ts'
 import { ApiError } from '../base/errors.ts'
 import type { Pki } from '../base/pki.ts'
 import type { Random } from '../base/random.ts'
 import type { Node } from '../kinds/node.ts'
-import { clusterIdOf, loadBroker } from '../link/transports/index.ts'
+import { type BrokerServer, clusterIdOf, loadBroker } from '../link/transports/index.ts'
 import type { BrokerIdentity } from './credentials.ts'
 import { deviceOf, type GateDeps } from './device-gate.ts'
+import { affectedDevices } from './render.ts'
 import type { LiveView } from './view.ts'
+
+/** Changes are gathered so long before the heads of devices that are away are rendered, so many at a time. */
+const HEADS_DELAY_MS = 1000
+const HEADS_BATCH_MAX = 64
 
 const CLIENT_AUTH = '1.3.6.1.5.5.7.3.2'
 const NODES = 'system:nodes'
@@ -42,6 +48,34 @@ export interface BrokerGate {
   close(): Promise<void>
 }
 
+/**
+ * Devices that are away find at the broker what they should have, though this server may be away when they look. Gathered, and in slices:
+ * a change that touches every device does not stop the world.
+ */
+const keepHeads = ({ hub, clock }: Pick<BrokerDeps, 'hub' | 'clock'>, server: Pick<BrokerServer, 'isAway' | 'retain'>) => {
+  const dirty = new Set<string>()
+  const state: { timer: Cancel | undefined } = { timer: undefined }
+  const arm = (): void => {
+    state.timer ??= clock.after(HEADS_DELAY_MS, () => {
+      state.timer = undefined
+      for (const device of [...dirty].slice(0, HEADS_BATCH_MAX)) {
+        dirty.delete(device)
+        const head = server.isAway(device) ? hub.head(device) : undefined
+        if (head) server.retain(device, JSON.stringify(head))
+      }
+      if (dirty.size > 0) arm()
+    })
+  }
+  return {
+    changed(device: string): void {
+      if (!server.isAway(device)) return
+      dirty.add(device)
+      arm()
+    },
+    close: (): void => state.timer?.(),
+  }
+}
+
 /** Begins at once; a broker that cannot be reached is tried again for ever, and said so in the log. */
 export const openBroker = async (deps: BrokerDeps, url: string): Promise<BrokerGate> => {
   const { view, pki, hub, identity } = deps
@@ -61,13 +95,17 @@ export const openBroker = async (deps: BrokerDeps, url: string): Promise<BrokerG
       credentials: () => ({ ca: identity.authorityPem, cert: identity.client.certPem, key: identity.client.keyPem }),
     }),
   })
+  const heads = keepHeads(deps, server)
   const unsubscribe = view.subscribe(changes => {
-    for (const { object } of changes)
+    for (const { object, old } of changes) {
       if (object.kind === 'Node' && !isNode(object.metadata.name ?? '')) server.forget(object.metadata.name ?? '')
+      for (const device of affectedDevices(view, object, old)) heads.changed(device)
+    }
   })
   return {
     close() {
       unsubscribe()
+      heads.close()
       return server.close()
     },
   }

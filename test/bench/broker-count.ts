@@ -74,6 +74,7 @@ const clumsy =
     }
     const outer: BrokerLine = {
       receiveMaximum: line.receiveMaximum,
+      sessionPresent: line.sessionPresent,
       publish: through((...message) => line.publish(...(message as unknown as Parameters<BrokerLine['publish']>))) as BrokerLine['publish'],
       subscribe: filters => line.subscribe(filters),
       onMessage: () => {},

@@ -46,6 +46,12 @@ export interface BrokerDeskDeps {
 export interface BrokerDesk {
   /** A message of the broker's; anything at all may come. `retained`: it was there before we asked. */
   take(topic: string, payload: Uint8Array, retained: boolean): void
+  /** A device that comes through this broker and is not here now. */
+  isAway(device: string): boolean
+  /** Keeps a head (JSON) at the broker for the device to find; the same one again costs nothing. */
+  retain(device: string, head: string): void
+  /** The broker forgot what it kept. */
+  republish(): void
   /** The device is no more, and what the broker keeps of it goes too. */
   forget(device: string): void
   readonly conversations: number
@@ -63,6 +69,8 @@ interface Peer {
   certificate: Uint8Array | undefined
   /** What it said last it is in: the whole id, which its sealed messages do not carry. */
   alive: Uint8Array | undefined
+  /** What the broker keeps for it. */
+  head: string | undefined
   admission: Admission | undefined
 }
 
@@ -83,6 +91,7 @@ const peerOf = (state: State, device: string): Peer => {
     pendingUntilMs: 0,
     certificate: undefined,
     alive: undefined,
+    head: undefined,
     admission: undefined,
   }
   state.peers.set(device, peer)
@@ -201,6 +210,12 @@ const takeAlive = (state: State, device: string, payload: Uint8Array, retained: 
   else if (retained && !said.gone && !isLive) hint(state, device, said.conversation, 'unknown')
 }
 
+const keep = (deps: BrokerDeskDeps, peer: Peer | undefined, device: string, head: string): void => {
+  if (!peer || peer.head === head) return
+  peer.head = head
+  deps.publish(brokerTopic(deps.cluster, device, 'head'), Buffer.from(head), { retain: true })
+}
+
 const portOf = (deps: BrokerDeskDeps, peers: Map<string, Peer>): SealedPort => ({
   clock: deps.clock,
   publish(of, payload) {
@@ -221,7 +236,7 @@ const portOf = (deps: BrokerDeskDeps, peers: Map<string, Peer>): SealedPort => (
     if (peer?.live === of) peer.live = undefined
     if (peer?.pending === of) peer.pending = undefined
   },
-  retain: (of, head) => void deps.publish(brokerTopic(deps.cluster, of.device, 'head'), Buffer.from(head), { retain: true }),
+  retain: (of, head) => keep(deps, peers.get(of.device), of.device, head),
 })
 
 /** The server's conversations through one broker. */
@@ -243,6 +258,15 @@ export const createBrokerDesk = (deps: BrokerDeskDeps): BrokerDesk => {
       const frame = parseBrokerFrame(payload)
       if (frame?.is === 'opening') takeOpening(state, from.device, frame)
       else if (frame?.is === 'sealed') takeSealed(state, from.device, frame)
+    },
+    isAway(device) {
+      const peer = peers.get(device)
+      return peer !== undefined && peer.live === undefined
+    },
+    retain: (device, head) => keep(deps, peers.get(device), device, head),
+    republish() {
+      for (const [device, { head }] of peers)
+        if (head !== undefined) deps.publish(brokerTopic(deps.cluster, device, 'head'), Buffer.from(head), { retain: true })
     },
     forget(device) {
       const peer = peers.get(device)

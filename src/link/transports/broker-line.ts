@@ -10,6 +10,8 @@ export interface PublishOptions {
 export interface BrokerLine {
   /** How many messages the broker takes before it has confirmed one. */
   readonly receiveMaximum: number
+  /** The broker still has what it kept for this client; else it is as good as new. */
+  readonly sessionPresent: boolean
   /** `done` when the broker has confirmed it; never when the line breaks first. */
   publish(topic: string, payload: Uint8Array, options: PublishOptions, done?: () => void): void
   /** Settles when the broker granted all; rejects with a one-line message when it did not. */

@@ -40,6 +40,7 @@ class MqttLine implements BrokerLine {
   onMessage: BrokerLine['onMessage'] = () => {}
   onClose: BrokerLine['onClose'] = () => {}
   receiveMaximum = QUOTA_DEFAULT
+  sessionPresent = false
   readonly #client: MqttClient
   #over = false
   #fault = ''
@@ -69,7 +70,8 @@ class MqttLine implements BrokerLine {
         this.#client.end(true)
       }
       this.onClose = reason => reject(new Error(reason))
-      this.#client.once('connect', ({ properties }) => {
+      this.#client.once('connect', ({ properties, sessionPresent }) => {
+        this.sessionPresent = sessionPresent
         signal.removeEventListener('abort', giveUp)
         this.receiveMaximum = properties?.receiveMaximum ?? QUOTA_DEFAULT
         resolve()

@@ -21,7 +21,10 @@ export interface BrokerServer {
   readonly connected: boolean
   /** Why there is no connection; undefined when there is one. */
   readonly lastError: string | undefined
-  readonly desk: Pick<BrokerDesk, 'conversations'>
+  readonly conversations: number
+  /** See BrokerDesk. */
+  isAway(device: string): boolean
+  retain(device: string, head: string): void
   /** The node was deleted: its conversation ends, and what the broker keeps of it is removed. */
   forget(device: string): void
   /** Ends what the hub has not ended, and settles when the broker has it, or after BROKER_CLOSE_MS. */
@@ -83,6 +86,7 @@ const connect = async (state: State): Promise<void> => {
     state.lastError = undefined
     state.attempt = 0
     state.deps.log.info('broker connected')
+    if (!line.sessionPresent) state.desk.republish()
     state.outbox.attach(line)
   } catch (error) {
     lost(state, undefined, messageOf(error))
@@ -114,7 +118,11 @@ export const openBrokerServer = (deps: BrokerServerDeps): BrokerServer => {
     get lastError() {
       return state.line ? undefined : state.lastError
     },
-    desk: state.desk,
+    get conversations() {
+      return state.desk.conversations
+    },
+    isAway: device => state.desk.isAway(device),
+    retain: (device, head) => state.desk.retain(device, head),
     forget: device => state.desk.forget(device),
     async close() {
       state.desk.close('the server stops')

@@ -263,6 +263,15 @@ t.test('the head the hub offers is kept at the broker', async t => {
   converse(scene)
   scene.accepted[0]?.connection.retain?.('{"generation":7}')
   t.match(scene.sent.at(-1), { device: 'edge-1', kind: 'head', retain: true })
+  const before = scene.sent.length
+  scene.desk.retain('edge-1', '{"generation":7}')
+  scene.desk.retain('nobody', '{"generation":7}')
+  t.equal(scene.sent.length, before, 'not again, and not for devices that do not come this way')
+  scene.desk.republish()
+  t.equal(scene.sent.length, before + 1, 'but to a broker that forgot it')
+  t.equal(scene.desk.isAway('edge-1'), false)
+  scene.accepted[0]?.connection.close('gone')
+  t.equal(scene.desk.isAway('edge-1'), true)
 })
 
 t.test('property: no bytes on any topic throw, make a connection or disturb one', async t => {
