@@ -40,9 +40,11 @@ const ack = (s: ServerState, outbox: OutboxName, cursor: number): void =>
 const newItems = <T extends { readonly cursor: number }>(items: readonly T[], cursor: number): readonly T[] =>
   items.filter((item, i) => item.cursor > Math.max(cursor, items[i - 1]?.cursor ?? 0))
 
+const takenOf = ({ cursors }: Intake, log: string): number => cursors.find(taken => taken.log === log)?.cursor ?? 0
+
 const takeItems = (s: ServerState, frame: Extract<Report, { t: OutboxName }>): void => {
   const intake = s.deps.record.intakes[frame.t]
-  const taken = intake.cursors.get(frame.log) ?? 0
+  const taken = takenOf(intake, frame.log)
   const dropped = Math.max(0, frame.dropped - intake.dropped)
   const items = newItems<{ readonly cursor: number }>(frame.items, taken)
   const cursor = items.at(-1)?.cursor ?? taken
@@ -107,14 +109,9 @@ export const statusDone = (s: ServerState, ok: boolean): void => {
 }
 
 /** Lives of the device that are long over are forgotten: what they left on its disk has come since. */
-const note = ({ cursors }: Intake, { log, cursor }: Taking): void => {
-  const taken = Math.max(cursor, cursors.get(log) ?? 0)
-  cursors.delete(log)
-  cursors.set(log, taken)
-  for (const oldest of cursors.keys()) {
-    if (cursors.size <= INTAKE_LOGS_MAX) break
-    cursors.delete(oldest)
-  }
+const note = (intake: Intake, { log, cursor }: Taking): void => {
+  const taken = { log, cursor: Math.max(cursor, takenOf(intake, log)) }
+  intake.cursors = [...intake.cursors.filter(other => other.log !== log), taken].slice(-INTAKE_LOGS_MAX)
 }
 
 export const itemsDone = (s: ServerState, outbox: OutboxName, ok: boolean): void => {
@@ -127,7 +124,7 @@ export const itemsDone = (s: ServerState, outbox: OutboxName, ok: boolean): void
   if (ok && s.deps.record.run === pending.run) intake.dropped = Math.max(intake.dropped, pending.dropped)
   if (s.phase !== 'open') return
   if (ok) ack(s, outbox, pending.cursor)
-  else s.again[outbox] = { cursor: intake.cursors.get(pending.log) ?? 0, atMs: retryAtMs(s) }
+  else s.again[outbox] = { cursor: takenOf(intake, pending.log), atMs: retryAtMs(s) }
 }
 
 /** Everything of this file that is due on an open connection. */

@@ -22,7 +22,7 @@ import { type Mux, type MuxOutput, newMux } from './mux.ts'
 /** What was taken of one of the device's outboxes. */
 export interface Intake {
   /** Up to which cursor everything was taken of each life of the device, the present one last; at most INTAKE_LOGS_MAX. */
-  readonly cursors: Map<string, number>
+  cursors: readonly { readonly log: string; readonly cursor: number }[]
   /** In the device's present run. */
   dropped: number
   /** Callbacks that have not settled, of any session: what comes again meanwhile waits, so that nothing is taken twice. */
@@ -52,7 +52,8 @@ export interface ServerRecord {
   heardMs: number
 }
 
-const newIntake = (): Intake => ({ cursors: new Map(), dropped: 0, settling: 0 })
+const NONE: Intake['cursors'] = []
+const newIntake = (): Intake => ({ cursors: NONE, dropped: 0, settling: 0 })
 const FIRST_TERMS: LinkTerms = { profile: 'lan', bulk: true }
 
 export const newRecord = (device: string): ServerRecord => ({
