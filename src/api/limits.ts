@@ -50,6 +50,8 @@ export const REQUEST_MS_MAX = 60_000
 export const HEAD_MS_MAX = 30_000
 /** A TLS handshake must have ended within this. */
 export const HANDSHAKE_MS_MAX = 15_000
+/** A client that comes back within a day resumes its TLS session, at half the bytes; who it is is judged anew each time. */
+export const TICKET_SECONDS = 86_400
 /** An idle connection without open streams is closed after this. */
 export const IDLE_MS_MAX = 180_000
 /** TCP keep-alive probes start after this silence: how a dead watcher is noticed. */

@@ -29,6 +29,7 @@ import {
   REQUEST_MS_MAX,
   SESSION_MEMORY_MIB,
   STREAMS_MAX,
+  TICKET_SECONDS,
 } from './limits.ts'
 import type { ApiResponse } from './message.ts'
 import { type Authenticator, deviceOf, type Peer, peerOf, requestIdentity } from './peer.ts'
@@ -314,6 +315,7 @@ export const listen = async (options: ListenOptions): Promise<Listener> => {
     requestCert: true,
     rejectUnauthorized: false,
     handshakeTimeout: HANDSHAKE_MS_MAX,
+    sessionTimeout: TICKET_SECONDS,
     maxHeaderSize: HEADER_BYTES_MAX,
     maxSessionMemory: SESSION_MEMORY_MIB,
     settings: { maxConcurrentStreams: STREAMS_MAX, maxHeaderListSize: HEADER_BYTES_MAX },

@@ -60,6 +60,9 @@ t.test('flags that cannot work are usage', async t => {
     [['agent', '--server', '192.0.2.1:6443', '--token', 'x'], /is not https:\/\/HOST:PORT/],
     [['agent', '--server', 'https://192.0.2.1:6443', '--token', 'x'], /not a join token\nhint: read it on the server/],
     [['agent', '--runtime', 'docker'], /must be one of auto, crun, process, cri/],
+    [['agent', '--link', 'tcp'], /"tcp" is not a way to the server\nhint: ws, mqtt, auto/],
+    [['agent', '--link', 'ws,ws'], /is not a way to the server/],
+    [['agent', '--link', 'auto', '--mqtt-url', 'mqtt://x'], /is not mqtts:\/\/HOST:PORT\nhint: for example/],
     [['server', '--mqtt-broker', 'mqtt://x'], /is not mqtts:\/\/HOST:PORT\nhint: for example/],
     [['server', '--prot', '1'], /unknown flag --prot\nhint: did you mean --port\?/],
   ]
