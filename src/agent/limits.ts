@@ -18,6 +18,8 @@ export const SILENCE_PATIENCE_MS = 60_000
 /** A certificate is made new when this share of its life is over, or up to so much of that share sooner: not the whole fleet at once. */
 export const RENEW_AT_SHARE = 2 / 3
 export const RENEW_JITTER = 0.2
+/** Dials that show a renewed certificate before as many show the one before it: over two ways at once, and through a bad hour. */
+export const RENEWED_DIALS = 8
 /** Delay between attempts to renew while there is contact; the old certificate works meanwhile, whatever its dates. */
 export const RENEW_BACKOFF: BackoffPolicy = { baseMs: 60_000, capMs: 86_400_000 }
 /** A join request or answer takes at most this long; then it counts as failed. */

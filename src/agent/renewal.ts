@@ -9,7 +9,7 @@ import { messageOf } from '../base/errors.ts'
 import type { Log } from '../base/log.ts'
 import type { Pki } from '../base/pki.ts'
 import type { Random } from '../base/random.ts'
-import { RENEW_AT_SHARE, RENEW_BACKOFF, RENEW_JITTER } from './limits.ts'
+import { RENEW_AT_SHARE, RENEW_BACKOFF, RENEW_JITTER, RENEWED_DIALS } from './limits.ts'
 import type { AgentMemory, DeviceIdentity } from './memory.ts'
 import { answerFields, callServer } from './server-call.ts'
 
@@ -67,10 +67,10 @@ export const createRenewal = (deps: RenewalDeps, from: DeviceIdentity): Renewal 
   const state = { identity: from, shown: '', dials: 0, failures: 0, connected: false, asking: undefined as Promise<void> | undefined }
   const alarm: { cancel: Cancel } = { cancel: () => undefined }
 
-  /** A renewed certificate goes first; should it not work, the next dial shows the old one, and so on in turn. */
+  /** A renewed certificate goes first; should it not work for a few dials, the next few show the old one, and so on in turn. */
   const shown = (): string => {
     const { renewed, certificate } = state.identity
-    state.shown = renewed !== undefined && state.dials++ % 2 === 0 ? renewed.certificate : certificate
+    state.shown = renewed !== undefined && Math.floor(state.dials++ / RENEWED_DIALS) % 2 === 0 ? renewed.certificate : certificate
     return state.shown
   }
   const save = async (identity: DeviceIdentity): Promise<void> => {
