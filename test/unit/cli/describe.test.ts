@@ -200,3 +200,18 @@ t.test('any other kind is shown as YAML under its head', async t => {
   t.match(descriptionText(lines), /Kind: +Thing\n[\s\S]*spec:\n {2}a:\n {2}- 1\n/)
   t.equal(timeText(undefined), '<unset>')
 })
+
+t.test('contact, brake, hold and a superseded pod are said in a line each', async t => {
+  const conditions = [
+    { type: 'heliopause.io/Contact', status: 'Unknown' as const, reason: 'Unknown', message: 'last seen 2026-01-01T00:00:00Z' },
+    { type: 'heliopause.io/ContactBrake', status: 'True' as const, reason: 'ManySilent', message: 'fell silent with many others' },
+  ]
+  const node = { apiVersion: 'v1' as const, kind: 'Node' as const, metadata: { name: 'n1' }, status: { conditions } }
+  const text = descriptionText(nodeLines(node, [], undefined, NOW))
+  t.match(text, /^Contact: +Unknown \(last seen 2026-01-01T00:00:00Z\)$/m)
+  t.match(text, /^Contact Brake: +fell silent with many others$/m)
+  const annotations = { 'heliopause.io/hold': 'h1 by root at 2026-01-01T00:00:00Z', 'heliopause.io/superseded': STAMP }
+  const pod = descriptionText(podLines({ ...POD, metadata: { ...POD.metadata, annotations } }))
+  t.match(pod, /^Held: +h1 by root at 2026-01-01T00:00:00Z$/m)
+  t.match(pod, /^Superseded: +since Thu, 01 Jan 2026 00:00:00 \+0000$/m)
+})

@@ -256,3 +256,18 @@ t.test('a thousand pods find their place among two hundred nodes well within a s
   t.equal(placements.length, 1_000)
   t.ok(tookMs < 1_000, `${tookMs.toFixed(0)} ms`)
 })
+
+t.test('a node that is silent by design takes a pod only where no other can', async t => {
+  const offline = {
+    ...node('a-offline'),
+    status: {
+      ...node('x').status,
+      conditions: [
+        { type: 'Ready', status: 'True' },
+        { type: 'heliopause.io/Contact', status: 'False', reason: 'Offline' },
+      ],
+    },
+  } as Node
+  t.equal(where([offline, node('online')], pod('p')), 'online')
+  t.equal(where([offline], pod('p')), 'a-offline')
+})

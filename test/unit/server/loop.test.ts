@@ -261,3 +261,85 @@ t.test('a thousand replicas are bound without a conflict and without a write too
   t.ok(made.loop.stats.actions - before < 4_100, `${made.loop.stats.actions - before} actions`)
   await made.loop.stop()
 })
+
+/** Cuts nodes at this moment; their silence grows with the clock. */
+const cut = (made: Rig, names: readonly string[]): void => {
+  const atMs = made.clock.mono()
+  for (const name of names) {
+    made.contacts.set(name, {
+      connected: false,
+      get silentMs() {
+        return made.clock.mono() - atMs
+      },
+    })
+    made.loop.contacted(name)
+  }
+}
+
+/** Time in big steps, everything idle after each. */
+const pass = async (made: Rig, ms: number, stepMs: number): Promise<void> => {
+  for (let leftMs = ms; leftMs > 0; leftMs -= stepMs) {
+    made.clock.advance(stepMs)
+    await made.settle(3)
+  }
+}
+
+t.test('60 % of 40 nodes cut at once: the brake is on before anybody acts, no pod is moved and no endpoint changes', async t => {
+  const made = await rig()
+  const names = Array.from({ length: 40 }, (_, i) => `node-${i}`)
+  for (const name of names) await node(made, name)
+  const template = {
+    metadata: { labels: { app: 'web' }, annotations: { 'heliopause.io/replace-after': '0s' } },
+    spec: { containers: [{ name: 'main', image: 'busybox', ports: [{ name: 'http', hostPort: 80, containerPort: 80 }] }] },
+  }
+  await made.create({ ...web(40), spec: { replicas: 40, selector: { matchLabels: { app: 'web' } }, template } })
+  const metadata = { name: 'web', namespace: 'default' }
+  await made.create({ apiVersion: 'v1', kind: 'Service', metadata, spec: { selector: { app: 'web' }, ports: [{ port: 80 }] } })
+  await rollOut(made)
+  for (const [i, pod] of pods(made).entries())
+    await made.patch('Pod', `default/${pod.metadata.name}`, { status: { podIP: `10.0.0.${i}`, podIPs: [{ ip: `10.0.0.${i}` }] } }, 'status')
+  await pass(made, 2_000, 100)
+  const state = (): string => JSON.stringify([pods(made), made.view.list('EndpointSlice'), made.view.list('Endpoints')])
+  const before = state()
+  t.equal(before.split('"ready":true').length - 1, 40)
+  cut(made, names.slice(0, 24))
+  await pass(made, 60_000, 500)
+  const unknown = (): number =>
+    made.view.list<KubeObject>('Node').filter(each => JSON.stringify(each.status).includes('NodeStatusUnknown')).length
+  t.equal(unknown(), 24)
+  await pass(made, 3_600_000, 20_000)
+  t.equal(state(), before)
+  for (const name of names) made.contacts.set(name, { connected: true, silentMs: 0 })
+  for (const name of names) made.loop.contacted(name)
+  await pass(made, 1_200_000, 20_000)
+  t.equal(unknown(), 0)
+  t.equal(state(), before)
+  t.same(made.errors, [])
+  await made.loop.stop()
+})
+
+t.test('one node cut: its pod is replaced elsewhere, and when it is back one of the two goes', async t => {
+  const made = await rig()
+  const names = ['node-0', 'node-1', 'node-2', 'node-3']
+  for (const name of names) await node(made, name)
+  await made.create({ ...web(4) })
+  await made.patch('Namespace', 'default', { metadata: { annotations: { 'heliopause.io/replace-after': '1m' } } })
+  await rollOut(made)
+  const lost = pods(made).filter(pod => pod.spec.nodeName === 'node-0')
+  t.ok(lost.length > 0)
+  const before = pods(made).map(pod => pod.metadata.uid)
+  cut(made, ['node-0'])
+  await pass(made, 120_000, 1_000)
+  await rollOut(made)
+  t.equal(pods(made).length, 4 + lost.length)
+  made.contacts.set('node-0', { connected: true, silentMs: 0 })
+  made.loop.contacted('node-0')
+  await pass(made, 60_000, 1_000)
+  await rollOut(made)
+  t.same(
+    pods(made).map(pod => pod.metadata.uid),
+    before,
+  )
+  t.same(made.errors, [])
+  await made.loop.stop()
+})
