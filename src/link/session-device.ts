@@ -60,6 +60,7 @@ import {
   restoreReports,
   statusIn,
   telemetryIn,
+  tellTerms,
   termsOf,
   uplinkIn,
 } from './session-reports.ts'
@@ -120,6 +121,8 @@ const hello = (s: DeviceState): void => {
   s.phase = { is: 'greeting', untilMs: s.nowMs + GREETING_TIMEOUT_MS }
   const head = s.held?.head
   s.toldSig = head?.sig
+  const terms = termsOf(s)
+  s.toldTerms = JSON.stringify(terms)
   sendFrame(s, {
     t: 'hello',
     v: 1,
@@ -128,7 +131,7 @@ const hello = (s: DeviceState): void => {
     head: head ? { epoch: head.epoch, generation: head.generation, sha256: head.sha256 } : null,
     statusDigest: offerStatus(s.status),
     ...(s.status.view === s.status.digest ? {} : { statusBase: digestText(s.status.view) }),
-    terms: termsOf(s),
+    terms,
   })
 }
 
@@ -177,6 +180,7 @@ const welcome = (s: DeviceState, frame: Extract<ServerFrame, { t: 'welcome' }>):
   if (frame.needStatus === 'all' || frame.needStatus === 'later') restartStatus(s.status)
   else if (frame.needStatus === 'none') settleStatus(s.status)
   s.status.offered = new Map()
+  tellTerms(s)
   greetDesired(s, frame.head)
 }
 
@@ -258,8 +262,8 @@ const retainedHead = (s: DeviceState, head: Head): void => {
 
 const contactInterval = (s: DeviceState, ms: number | undefined): void => {
   s.contactMs = ms === undefined ? undefined : Math.min(CONTACT_INTERVAL_MS_MAX, Math.max(CONTACT_INTERVAL_MS_MIN, ms))
-  if (s.phase.is === 'open') sendFrame(s, { t: 'terms', terms: termsOf(s) })
-  else if (s.phase.is === 'waiting') s.phase = { is: 'waiting', dialAtMs: Math.min(s.phase.dialAtMs, s.nowMs + (s.contactMs ?? 0)) }
+  tellTerms(s)
+  if (s.phase.is === 'waiting') s.phase = { is: 'waiting', dialAtMs: Math.min(s.phase.dialAtMs, s.nowMs + (s.contactMs ?? 0)) }
 }
 
 /** When a device that calls only so often hangs up; infinite while there is something to say, or no interval. */

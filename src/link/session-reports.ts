@@ -110,6 +110,15 @@ export const termsOf = (s: DeviceState): LinkTerms => {
   return { profile, bulk: allowBulk ?? profileOf(s).allowBulk, ...(s.contactMs === undefined ? {} : { contactMs: s.contactMs }) }
 }
 
+/** Says the terms again where the server was last told others: they may change between hello and welcome. */
+export const tellTerms = (s: DeviceState): void => {
+  const terms = termsOf(s)
+  const text = JSON.stringify(terms)
+  if (s.phase.is !== 'open' || s.toldTerms === text) return
+  s.toldTerms = text
+  sendFrame(s, { t: 'terms', terms })
+}
+
 /** Bulk that nobody allowed ends when it may go no more. */
 export const enforceBulk = (s: DeviceState): void => {
   if (s.mux.streams.size === 0) return
@@ -132,7 +141,7 @@ export const uplinkIn = (s: DeviceState, uplink: Uplink): void => {
   s.mux.chunkBytes = profile.streamChunkBytes
   if (before.uplink !== uplink.uplink || before.profile !== uplink.profile)
     restartKeepalive(s.keepalive, profile.keepaliveStartMs, profile.keepaliveMs)
-  if (s.phase.is === 'open') sendFrame(s, { t: 'terms', terms: termsOf(s) })
+  tellTerms(s)
   reportUsage(s)
 }
 

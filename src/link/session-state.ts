@@ -106,6 +106,8 @@ export interface DeviceState {
   held: Held | undefined
   /** Signature of the head that this connection's server was told we hold. */
   toldSig: string | undefined
+  /** The terms it was told last, as JSON. */
+  toldTerms: string
   readonly desired: Desired
   readonly status: StatusOutbox
   /** The server asked to wait with all of it until it asks again. */
@@ -139,6 +141,7 @@ export const newDeviceState = (deps: DeviceSessionDeps): DeviceState => ({
   lastError: undefined,
   held: undefined,
   toldSig: undefined,
+  toldTerms: '',
   desired: newDesired(),
   status: newStatusOutbox(),
   statusHeld: false,

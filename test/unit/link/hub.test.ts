@@ -349,3 +349,90 @@ t.test('close ends all connections, timers and dials, and waits for the save und
   await clock.pass(0)
   t.strictSame(refused, ['the server stops'])
 })
+
+t.test(
+  'a metered device: its streams are refused with a hint unless allowed, its contact says so, a planned end is no silence',
+  async t => {
+    const whys: unknown[] = []
+    const allowed = new Set<string>()
+    const { clock, hub, connect } = setup({
+      onContact: (_, connected, why) => whys.push([connected, why]),
+      bulkAllowed: device => allowed.has(device),
+    })
+    const { link } = connect('d1', { uplink: { uplink: 'wwan0', profile: 'metered' } })
+    await clock.pass(100)
+    t.match(hub.contact('d1'), { connected: true, profile: 'metered' })
+    t.match(await fault(hub.openStream('d1', REQUEST)), { reason: 'Forbidden', hint: /allow-bulk=true/ })
+    t.equal(link.bulkRefusal()?.includes('metered'), true)
+    allowed.add('d1')
+    await hub.openStream('d1', REQUEST)
+    link.setProfile('normal')
+    allowed.clear()
+    await clock.pass(100)
+    await hub.openStream('d1', REQUEST)
+    t.equal(link.bulkRefusal(), undefined)
+    await clock.pass(1000)
+    link.setContactInterval(3_600_000)
+    await clock.pass(60_000)
+    t.strictSame(whys, [
+      [true, undefined],
+      [false, 'planned'],
+    ])
+    t.match(hub.contact('d1'), { connected: false, contactIntervalMs: 3_600_000 })
+  },
+)
+
+t.test('bytes, drops and last measurements are there for metrics, and what a device says of its link', async t => {
+  const taken: string[] = []
+  const { clock, hub, connect } = setup({
+    onTelemetry: async (_, items) => {
+      taken.push(...items.map(item => `${item.name}=${item.value}`))
+    },
+  })
+  const { link } = connect('d1')
+  await clock.pass(100)
+  const time = '2026-11-22T10:00:00Z'
+  for (const value of [12, 12.5]) link.addTelemetry({ name: 'volts', value, time })
+  link.addTelemetry({ name: 'gps', json: { lat: 1 }, time })
+  link.setUplink({ uplink: 'wwan0', profile: 'normal' })
+  await clock.pass(120_000)
+  t.strictSame(taken, ['volts=12', 'volts=12.5', 'gps=undefined'])
+  t.strictSame([hub.telemetry('d1').get('volts')?.value, hub.telemetry('d1').get('gps')?.json], [12.5, { lat: 1 }])
+  t.match(hub.usage('d1'), { profile: 'normal', reported: { uplink: 'wwan0', profile: 'normal', day: 1 } })
+  const own = link.usage().perPriority.telemetry
+  const { telemetry } = hub.totals.frames
+  t.ok(telemetry.receivedBytes > 0 && telemetry.sentBytes > 0)
+  t.equal(own.waiting, 0)
+  const before = hub.totals.frames.control.sentBytes
+  hub.forget('d1')
+  await clock.pass(10)
+  t.ok(hub.totals.frames.control.sentBytes >= before, 'totals only rise')
+  t.equal(hub.usage('d1'), undefined)
+})
+
+t.test('heads go to a transport that keeps them, and come back from it as a reason to call', async t => {
+  const kept: string[] = []
+  const { clock, hub, change, connect } = setup()
+  const dialer: Dialer = memoryDialer(
+    connection => {
+      connection.retain = head => kept.push(head)
+      hub.accept('d1', connection)
+    },
+    { clock, delayMs: () => 1 },
+  )
+  const { link, documents } = connect('d1', { dialer, contactIntervalMs: 3_600_000 })
+  await clock.pass(60_000)
+  t.strictSame([kept.length, link.connected], [1, false])
+  dialer.onHead?.('not a head')
+  dialer.onHead?.(kept[0]!)
+  await clock.pass(60_000)
+  t.equal(documents.length, 1)
+  change('a', 'two')
+  const other = connect('d1', { dialer: memoryDialer(connection => hub.accept('d1', connection), { clock }) })
+  await clock.pass(1000)
+  await other.link.close()
+  const { head } = other.disk.saved!
+  dialer.onHead?.(JSON.stringify(head))
+  await clock.pass(10_000)
+  t.equal(documents.at(-1)?.configMaps[0]?.data?.['value'], 'two')
+})

@@ -208,8 +208,13 @@ t.test('whatever is delayed, cut, frozen, restarted or refused: the device never
         .filter(([, value]) => value !== null)
         .map(([key, value]) => [key, JSON.stringify(value)] as const)
       const same =
-        canonicalJson([byKey(held), byKey(w.seen), chatter, w.device.boxes.events.kept.length + w.device.boxes.telemetry.kept.length]) ===
-        canonicalJson([byKey(Object.entries(w.truth.values)), byKey(told), [], 0])
+        canonicalJson([
+          byKey(held),
+          byKey(w.seen),
+          chatter,
+          w.device.boxes.events.kept.length + w.device.boxes.telemetry.kept.length,
+          w.record.terms,
+        ]) === canonicalJson([byKey(Object.entries(w.truth.values)), byKey(told), [], 0, { profile: 'lan', bulk: true }])
       const found = fault(w) ?? eventFault(w)
       if (!same || found !== undefined)
         throw new Error(

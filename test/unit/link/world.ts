@@ -94,6 +94,8 @@ export interface World {
   readonly applied: { readonly head: HeldHead; readonly document: Document }[]
   readonly refused: string[]
   readonly log: string[]
+  /** Server times the device believed. */
+  readonly times: string[]
   readonly bytes: { up: number; down: number; frames: string[] }
   run: number
   sessions: number
@@ -126,6 +128,7 @@ export const newWorld = (): World => {
     applied: [],
     refused: [],
     log: [],
+    times: [],
     bytes: { up: 0, down: 0, frames: [] },
     run: 0,
     sessions: 0,
@@ -226,6 +229,9 @@ const carryDevice = (w: World, output: DeviceOutput): void => {
     }
     case 'document':
       w.applied.push({ head: output.head, document: output.document })
+      return
+    case 'serverTime':
+      w.times.push(output.time)
       return
     case 'log':
       w.log.push(`${output.message}: ${output.error}`)
