@@ -7,6 +7,7 @@ import * as https from 'node:https'
 import type { Clock } from '../base/clock.ts'
 import { messageOf } from '../base/errors.ts'
 import { isObject } from '../base/json.ts'
+import type { ChannelHooks, ChannelRequest, Channels } from './channels.ts'
 import { Failure, Refused, statusOf, Unreachable } from './failure.ts'
 import type { Endpoint } from './kubeconfig.ts'
 import { ANSWER_BYTES_MAX, CONNECT_MS_MAX, CONNECTIONS_MAX } from './limits.ts'
@@ -32,6 +33,8 @@ export interface Client {
   /** A 2xx answer as it arrives. */
   stream(method: string, path: string, options?: RequestOptions): Promise<IncomingMessage>
   text(path: string): Promise<string>
+  /** Channels of exec, attach or port-forward. Rejects as `json` does. */
+  channels(request: ChannelRequest, hooks: ChannelHooks): Promise<Channels>
   close(): void
 }
 
@@ -171,6 +174,14 @@ export const openClient = (endpoint: Endpoint, deps: ClientDeps): Client => {
         throw new Failure(`read answer of ${path}: not JSON`, { cause, hint: 'is it a Kubernetes API server?' })
       }
       throw new Failure(`read answer of ${path}: not an object`)
+    },
+    async channels(request, hooks) {
+      const { dialChannels } = await import('./channels.ts')
+      const dialled = await dialChannels(endpoint, request, deps.userAgent, hooks)
+      if ('send' in dialled) return dialled
+      if ('error' in dialled) throw connectionFailure(endpoint.server, dialled.error)
+      const code = dialled.response.statusCode ?? 0
+      throw new Refused(statusOf(await readAll(dialled.response), code), code)
     },
     text: async path => readAll(await stream('GET', path, { accept: '*/*' })),
     close: () => agent.destroy(),

@@ -1,4 +1,5 @@
-// How a command fails: a line for people, a hint where they can act, an exit code for scripts (1 refused or failed, 2 usage).
+// How a command fails: a line for people, a hint where they can act, an exit code for scripts (1 refused or failed, 2 usage, a
+// remote command's own).
 // Answers of the server are worded as kubectl words them.
 
 import type { Status } from '../base/errors.ts'
@@ -6,9 +7,9 @@ import { isObject } from '../base/json.ts'
 
 export class Failure extends Error {
   readonly hint: string | undefined
-  readonly exitCode: 1 | 2
+  readonly exitCode: number
 
-  constructor(message: string, options: { hint?: string | undefined; exitCode?: 1 | 2; cause?: unknown } = {}) {
+  constructor(message: string, options: { hint?: string | undefined; exitCode?: number; cause?: unknown } = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause })
     this.name = 'Failure'
     this.hint = options.hint

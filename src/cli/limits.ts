@@ -30,3 +30,10 @@ export const LOG_STREAMS_MAX = 20
 export const MANIFEST_FILES_MAX = 10_000
 /** How long `device sync` waits; the agent itself answers sooner, with what it knows by then. */
 export const SYNC_MS_MAX = 90_000
+/** Bytes of one message of exec, attach or port-forward; a larger one ends the connection. */
+export const CHANNEL_MESSAGE_BYTES_MAX = 16 * 1024 * 1024
+/** Connections forwarded at once; further ones are closed as they come. The link has its own, lower bound per device. */
+export const FORWARDED_MAX = 64
+/** Entries of an archive taken by `cp`, and characters of a path in it; more end the copy. */
+export const COPY_ENTRIES_MAX = 1_000_000
+export const COPY_PATH_CHARS_MAX = 4096

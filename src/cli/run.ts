@@ -28,10 +28,6 @@ const printError = (output: Output, error: unknown): void => {
 
 /** Commands of kubectl that people will try; this version has none of them. */
 const LATER: Readonly<Record<string, string>> = {
-  exec: 'this version has no exec; kubectl logs and helio device logs show what a container wrote',
-  attach: 'this version has no attach; helio logs -f follows a container',
-  'port-forward': 'this version has no port-forward; helio get pods -o wide shows the addresses of pods',
-  cp: 'this version cannot copy files; mount a ConfigMap or a hostPath',
   edit: 'helio get TYPE/NAME -o yaml >FILE, change it, helio apply -f FILE',
   top: 'helio describe node NAME shows what is requested',
   patch: 'helio apply -f FILE, or kubectl patch with the same kubeconfig',

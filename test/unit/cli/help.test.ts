@@ -39,7 +39,7 @@ t.test('no command is usage, an unknown one names the nearest, flags of the conn
 })
 
 t.test('what this version lacks is said, with what to do instead', async t => {
-  t.match(await runHelio(['exec', 'p', '--', 'sh'], '/d'), { code: 2, stderr: /hint: this version has no exec/ })
+  t.match(await runHelio(['edit', 'p'], '/d'), { code: 2, stderr: /hint: helio get TYPE\/NAME -o yaml/ })
   t.match(await runHelio(['device', 'xyz'], '/d'), { code: 2, stderr: /hint: there is: device status, pods, logs/ })
   t.match(await runHelio(['rollout', 'xyz'], '/d'), { code: 2, stderr: /hint: there is: rollout status, history/ })
   t.match(await runHelio(['--version', '--client'], '/d'), { code: 0, stdout: /^Client Version: v1/ })
