@@ -86,7 +86,9 @@ const certificate = (usage: 'server' | 'client', altNames: string[], from = now 
   systemPki.issue(authority, { commonName: 'x', organizations: [], altNames, usage, notBeforeMs: from, notAfterMs: to })
 const client = certificate('client', [])
 
-const openServer = async (serverCert = certificate('server', ['IP:127.0.0.1'])) => {
+const silent = (_: Connection): void => {}
+
+const openServer = async (serverCert = certificate('server', ['IP:127.0.0.1']), greet = silent) => {
   const connections = mailbox<Connection>()
   const sockets: TLSSocket[] = []
   const resumed: boolean[] = []
@@ -107,6 +109,7 @@ const openServer = async (serverCert = certificate('server', ['IP:127.0.0.1'])) 
   })
   server.on('upgrade', (request, socket, head) => {
     const connection = accept(request, socket, head)
+    if (connection) greet(connection)
     if (connection) connections.put(connection)
   })
   server.listen(0, '127.0.0.1')
@@ -129,7 +132,12 @@ const openServer = async (serverCert = certificate('server', ['IP:127.0.0.1'])) 
 
 const CLUSTER = clusterIdOf(systemPki.publicKeyPin(ca.certPem))
 
-const openMqtt = async (serverCert = certificate('server', ['IP:127.0.0.1']), qos: 0 | 1 = 0, deviceOf: () => string = () => 'tower-7') => {
+const openMqtt = async (
+  serverCert = certificate('server', ['IP:127.0.0.1']),
+  greet = silent,
+  qos: 0 | 1 = 0,
+  deviceOf: () => string = () => 'tower-7',
+) => {
   const { listenMqtt, mqttDialer } = await loadMqtt()
   const connections = mailbox<Connection>()
   const resumed: boolean[] = []
@@ -141,7 +149,10 @@ const openMqtt = async (serverCert = certificate('server', ['IP:127.0.0.1']), qo
       log: silentLog,
       cluster: CLUSTER,
       keepaliveMs: () => 20_000,
-      accept: (_, connection) => connections.put(connection),
+      accept(_, connection) {
+        greet(connection)
+        connections.put(connection)
+      },
     },
     {
       bind: '127.0.0.1',
@@ -187,7 +198,7 @@ const TRANSPORTS: Readonly<Record<string, () => Promise<Transport>>> = {
     return { dialer, accepted: connections.take, close }
   },
   'mqtt, acknowledged': async () => {
-    const { dialer, connections, close } = await openMqtt(undefined, 1)
+    const { dialer, connections, close } = await openMqtt(undefined, silent, 1)
     return { dialer, accepted: connections.take, close }
   },
   failover: async () => {
@@ -339,6 +350,19 @@ for (const [name, open] of Object.entries(DIRECT)) {
     t.strictSame(server.names, ['x', 'x', 'x'])
   })
 
+  t.test(`${name}: what the server says first is not lost, nor its goodbye at once`, async t => {
+    const server = await open(undefined, connection => {
+      connection.send('busy')
+      connection.close('come again')
+    })
+    t.teardown(server.close)
+    for (let i = 0; i < 20; i++) {
+      const device = side(await server.dialer.dial(never))
+      t.equal(await device.closed, 'come again')
+      t.strictSame(device.frames, ['busy'])
+    }
+  })
+
   t.test(`${name}: a dial to nobody rejects in one line that names the address`, async t => {
     const server = await open()
     await server.close()
@@ -347,7 +371,7 @@ for (const [name, open] of Object.entries(DIRECT)) {
 }
 
 t.test('mqtt: a key without a node is told apart from a server that cannot be reached', async t => {
-  const server = await openMqtt(undefined, 0, () => {
+  const server = await openMqtt(undefined, silent, 0, () => {
     throw new Error('no node')
   })
   t.teardown(server.close)

@@ -196,7 +196,8 @@ class Client implements MqttClient {
     const opened = this.#opened
     this.#opened = undefined
     if (opened) opened(error)
-    else queueMicrotask(() => this.onClose(error.message))
+    // Not sooner than whoever waits for the opening has set its callbacks: a server may close with its first words.
+    else setImmediate(() => this.onClose(error.message))
   }
 
   #take(packet: Packet): boolean {

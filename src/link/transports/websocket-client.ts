@@ -60,6 +60,9 @@ export const webSocketDialer = (options: WebSocketDialerOptions): Dialer => {
           socket.removeListener('error', fail)
           signal.removeEventListener('abort', giveUp)
           resolve(webSocketConnection(socket))
+          // Whoever waits for the dial sets its callbacks before the server's first words come: they may be "busy", and a close.
+          socket.pause()
+          setImmediate(() => socket.resume())
         })
       }),
   }
