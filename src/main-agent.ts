@@ -84,7 +84,6 @@ export const startDevice = async (deps: { readonly log: Log; readonly clock: Flo
       openDeviceLink({
         ...hooks,
         device: identity.nodeName,
-        bootID: facts.bootID,
         clock: systemClock,
         random: systemRandom,
         log,

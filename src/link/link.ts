@@ -121,7 +121,6 @@ export interface LinkLine {
 
 export interface DeviceLinkDeps {
   readonly device: string
-  readonly bootID: string
   readonly clock: Clock
   readonly random: Random
   readonly log: Log

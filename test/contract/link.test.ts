@@ -228,7 +228,6 @@ const setup = async (openUnder: (accept: Accept) => Promise<Under>) => {
   const open = (part: Partial<DeviceLinkDeps> = {}) =>
     openDeviceLink({
       device: 'tower-7',
-      bootID: 'boot',
       clock: systemClock,
       random: systemRandom,
       log: silentLog,

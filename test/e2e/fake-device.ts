@@ -68,7 +68,6 @@ export const openFakeDevice = async (dataDir: string, server: string, name: stri
   const told = new Map<string, string>()
   const link: DeviceLink = openDeviceLink({
     device: name,
-    bootID: name,
     clock: systemClock,
     random: systemRandom,
     log: silentLog,

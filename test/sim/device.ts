@@ -127,7 +127,6 @@ interface AgentDeps extends DeviceDeps {
   readonly random: Random
   readonly files: Files
   readonly write: (land: () => void, done: () => void) => void
-  readonly bootID: string
   readonly version: Version
   /** Called after each action was asked for. */
   readonly acted: () => void
@@ -179,7 +178,6 @@ const openLink = (deps: AgentDeps, onDocument: (document: Document) => void): De
   const { world, server, device, clock, files, watcher } = deps
   return openDeviceLink({
     device: device.name,
-    bootID: deps.bootID,
     clock,
     random: deps.random,
     log: worldLog(world, device.name),
@@ -292,7 +290,7 @@ export const createSimDevice = (deps: DeviceDeps, name: string): SimDevice => {
   const files: Files = { held: undefined, memories: new Map(), holds: [], folders: new Set() }
   const isOther = random.int(100) < profile.otherVersionsPerCent
   const version: Version = isOther ? (['older', 'newer'] as const)[random.int(2)]! : 'same'
-  const count = { boots: 1, lives: 0 }
+  const count = { lives: 0 }
   const live: { agent: Agent | undefined; tender: (() => void)[] } = { agent: undefined, tender: [] }
 
   const crashAgent = (): void => {
@@ -333,7 +331,6 @@ export const createSimDevice = (deps: DeviceDeps, name: string): SimDevice => {
     reboot() {
       crashAgent()
       world.trace(`${name} reboot`)
-      count.boots++
       runtime.reboot()
       clock.boot()
     },
@@ -351,7 +348,6 @@ export const createSimDevice = (deps: DeviceDeps, name: string): SimDevice => {
         },
         files,
         write: disk.write,
-        bootID: `${name}.${count.boots}`,
         version,
       })
     },

@@ -59,7 +59,6 @@ const setup = (part: Partial<HubDeps> = {}) => {
     const documents: Document[] = []
     const link = openDeviceLink({
       device,
-      bootID: 'boot',
       clock,
       random: seededRandom(device),
       log: silentLog,

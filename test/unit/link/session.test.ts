@@ -233,7 +233,6 @@ t.test('a hello that was overtaken by a newer connection does not take its place
     text: JSON.stringify({
       t: 'hello',
       v: 1,
-      bootID: 'boot-1',
       run: 'run-1',
       seq: 1,
       head: null,
