@@ -15,14 +15,23 @@ const orUndefined = <T>(decode: () => T): T | undefined => {
   }
 }
 
+/** In memory of just its size: what is kept of a shared pool or of zlib's output keeps the whole of it, and documents and patches are kept. */
+const encode = (text: string): Uint8Array => {
+  const bytes = Buffer.allocUnsafeSlow(Buffer.byteLength(text))
+  bytes.write(text, 'utf8')
+  return bytes
+}
+
+const exact = (bytes: Uint8Array): Uint8Array => Uint8Array.prototype.slice.call(bytes)
+
 /** The codec around a SHA-256 (the one of Pki). */
 export const nodeCodec = (sha256: (bytes: Uint8Array) => string): Codec => ({
   sha256,
-  encode: text => Buffer.from(text, 'utf8'),
+  encode,
   decode: bytes => orUndefined(() => new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes)),
   toBase64: bytes => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('base64'),
   fromBase64: text => Buffer.from(text, 'base64'),
-  deflate: (bytes, dictionary) => deflateRawSync(bytes, { level: 9, ...withDictionary(dictionary) }),
+  deflate: (bytes, dictionary) => exact(deflateRawSync(bytes, { level: 9, ...withDictionary(dictionary) })),
   inflate: (bytes, dictionary, bytesMax) =>
     orUndefined(() => inflateRawSync(bytes, { maxOutputLength: Math.max(1, bytesMax), ...withDictionary(dictionary) })),
 })

@@ -205,17 +205,16 @@ export class SealedConnection implements Connection {
   }
 
   #flush(beyond: boolean): void {
-    let used = 0
-    for (; used < this.#queue.length && !this.#over; used++) {
-      const frame = this.#queue[used]!
-      const bytes = Buffer.byteLength(frame)
-      if (!beyond && !this.#mayFly(bytes)) break
+    while (this.#queue.length > 0) {
+      const bytes = Buffer.byteLength(this.#queue[0]!)
+      if (!beyond && !this.#mayFly(bytes)) return
+      // Out of the queue before it is sent: the answer may come within the call, and lead here again.
+      const frame = this.#queue.shift()!
       this.#queuedBytes -= bytes
       this.#flying.push(this.#sent + 1, bytes)
       this.#flyingBytes += bytes
       this.#publish(KIND.frame, frame)
     }
-    this.#queue.splice(0, used)
   }
 
   #publish(kind: number, text: string): void {
