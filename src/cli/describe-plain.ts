@@ -3,7 +3,8 @@
 import { isObject } from '../base/json.ts'
 import type { KubeObject } from '../base/object.ts'
 import type { ConfigMap, Secret } from '../kinds/config-map.ts'
-import { annotationLines, indented, type Lines, labelLines, stacked, timeText } from './describe-text.ts'
+import type { Condition } from '../kinds/meta.ts'
+import { annotationLines, indented, innerTable, type Lines, labelLines, stacked, timeText } from './describe-text.ts'
 import { yamlText } from './object-text.ts'
 
 const headLines = ({ metadata }: Pick<KubeObject, 'metadata'>): Lines => [
@@ -15,7 +16,15 @@ const headLines = ({ metadata }: Pick<KubeObject, 'metadata'>): Lines => [
 
 export const namespaceLines = (namespace: KubeObject): Lines => {
   const status = isObject(namespace.status) ? namespace.status : {}
-  return [...headLines(namespace), `Status:\t${String(status['phase'] ?? 'Active')}`]
+  const conditions = (Array.isArray(status['conditions']) ? status['conditions'] : []) as Condition[]
+  const rows = conditions.map(each => [each.type, each.status, timeText(each.lastTransitionTime), each.reason ?? '', each.message ?? ''])
+  return [
+    ...headLines(namespace),
+    `Status:\t${String(status['phase'] ?? 'Active')}`,
+    ...(rows.length > 0
+      ? ['Conditions:', ...indented(innerTable(['Type', 'Status', 'LastTransitionTime', 'Reason', 'Message'], rows))]
+      : []),
+  ]
 }
 
 const sizeOf = (base64: string): number => Buffer.byteLength(base64, 'base64')

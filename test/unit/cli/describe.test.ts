@@ -1,7 +1,7 @@
 import t from 'tap'
 import { eventLines } from '../../../src/cli/describe-events.ts'
 import { nodeLines } from '../../../src/cli/describe-node.ts'
-import { configMapLines, plainLines, secretLines } from '../../../src/cli/describe-plain.ts'
+import { configMapLines, namespaceLines, plainLines, secretLines } from '../../../src/cli/describe-plain.ts'
 import { podLines } from '../../../src/cli/describe-pod.ts'
 import { descriptionText, timeText } from '../../../src/cli/describe-text.ts'
 import { deploymentLines } from '../../../src/cli/describe-workload.ts'
@@ -214,4 +214,16 @@ t.test('contact, brake, hold and a superseded pod are said in a line each', asyn
   const pod = descriptionText(podLines({ ...POD, metadata: { ...POD.metadata, annotations } }))
   t.match(pod, /^Held: +h1 by root at 2026-01-01T00:00:00Z$/m)
   t.match(pod, /^Superseded: +since Thu, 01 Jan 2026 00:00:00 \+0000$/m)
+})
+
+t.test('a namespace shows its conditions: that of kube-system says whether the brake is on', async t => {
+  const conditions = [
+    { type: 'heliopause.io/ContactBrake', status: 'True', reason: 'ManySilent', message: '6 of 10 nodes', lastTransitionTime: STAMP },
+  ]
+  const namespace = { apiVersion: 'v1', kind: 'Namespace', metadata: { name: 'kube-system' }, status: { phase: 'Active', conditions } }
+  t.match(
+    descriptionText(namespaceLines(namespace)),
+    /^ +heliopause.io\/ContactBrake +True +Thu, 01 Jan 2026 00:00:00 \+0000 +ManySilent +6 of 10 nodes$/m,
+  )
+  t.notMatch(descriptionText(namespaceLines({ ...namespace, status: {} })), /Conditions/)
 })
