@@ -1,25 +1,10 @@
 // GET /metrics on the socket, for a collector on the device itself: Prometheus text, made when asked. Counters of bytes are those of the
-// link's day and begin anew with it. Source: Prometheus exposition format 0.0.4.
+// link's day and begin anew with it.
 
+import { type Family, plain, prometheusText, type Sample } from '../base/prometheus.ts'
 import type { DeviceLinkView, DevicePod, DeviceStatus } from '../kinds/device-shapes.ts'
 
-/** What a sample is told by, and what of. */
-interface Sample {
-  readonly labels: Readonly<Record<string, string>>
-  readonly value: number
-}
-
-const escaped = (text: string): string => text.replace(/[\\"\n]/g, char => (char === '\n' ? '\\n' : `\\${char}`))
-
-const sampleLine = (name: string, { labels, value }: Sample): string => {
-  const pairs = Object.entries(labels).map(([key, text]) => `${key}="${escaped(text)}"`)
-  return `${name}${pairs.length === 0 ? '' : `{${pairs.join(',')}}`} ${value}`
-}
-
-const family = (name: string, type: 'gauge' | 'counter', help: string, samples: readonly Sample[]): string[] =>
-  samples.length === 0 ? [] : [`# HELP ${name} ${help}`, `# TYPE ${name} ${type}`, ...samples.map(sample => sampleLine(name, sample))]
-
-const one = (value: number): readonly Sample[] => [{ labels: {}, value }]
+const family = (name: string, type: Family['type'], help: string, samples: readonly Sample[]): Family => ({ name, type, help, samples })
 
 /** The text, ending in a line feed. */
 export const metricsText = (status: DeviceStatus, pods: readonly DevicePod[], link: DeviceLinkView): string => {
@@ -36,14 +21,14 @@ export const metricsText = (status: DeviceStatus, pods: readonly DevicePod[], li
     family('helio_device_info', 'gauge', 'Node and version of this device.', [
       { labels: { node: status.nodeName, version: status.version, profile: link.profile }, value: 1 },
     ]),
-    family('helio_link_connected', 'gauge', 'Whether the device is in contact with its server.', one(link.connected ? 1 : 0)),
+    family('helio_link_connected', 'gauge', 'Whether the device is in contact with its server.', plain(link.connected ? 1 : 0)),
     family(
       'helio_link_silence_seconds',
       'gauge',
       'Since the last word of the server.',
-      link.lastContactSeconds === null ? [] : one(link.lastContactSeconds),
+      link.lastContactSeconds === null ? [] : plain(link.lastContactSeconds),
     ),
-    family('helio_link_dials_total', 'counter', 'Dials since the agent started.', one(link.dials)),
+    family('helio_link_dials_total', 'counter', 'Dials since the agent started.', plain(link.dials)),
     family('helio_link_day_bytes', 'gauge', 'Bytes on the wire of the present day.', bytes),
     family('helio_link_budget_bytes', 'gauge', 'Bytes a day a priority may cost.', budgets),
     family(
@@ -58,10 +43,10 @@ export const metricsText = (status: DeviceStatus, pods: readonly DevicePod[], li
       'Items dropped for age or size since the agent started.',
       classes.map(([priority, { dropped }]) => ({ labels: { priority }, value: dropped })),
     ),
-    family('helio_pods', 'gauge', 'Pods on this device.', one(status.pods.total)),
-    family('helio_pods_ready', 'gauge', 'Pods that are ready.', one(status.pods.ready)),
-    family('helio_pods_held', 'gauge', 'Pods that an operator holds.', one(status.holds.length)),
+    family('helio_pods', 'gauge', 'Pods on this device.', plain(status.pods.total)),
+    family('helio_pods_ready', 'gauge', 'Pods that are ready.', plain(status.pods.ready)),
+    family('helio_pods_held', 'gauge', 'Pods that an operator holds.', plain(status.holds.length)),
     family('helio_pod_restarts_total', 'counter', 'Restarts of the containers of a pod.', named),
   ]
-  return `${lines.flat().join('\n')}\n`
+  return prometheusText(lines)
 }

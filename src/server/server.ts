@@ -35,6 +35,7 @@ import { deviceOf, linkUpgrade, type MqttGate, openMqttGate } from './device-gat
 import { type Devices, openDevices } from './devices.ts'
 import { createJoin } from './join.ts'
 import { type Loop, startLoop } from './loop.ts'
+import { metricsRoute } from './metrics.ts'
 import { renewRoute } from './renew.ts'
 import { renameUnboundPods } from './restored.ts'
 import { createPodStreams, routeUpgrades } from './streams.ts'
@@ -255,6 +256,7 @@ const assemble = async (
     verbs,
     [
       ...joinRoutes(credentials, join),
+      metricsRoute({ hub: devices.hub, store }),
       renewRoute({ credentials, pki, log, nowMs: clock.now, nodeOf: device => deviceOf(view, pki, device.identity, device.certificate) }),
     ],
   )

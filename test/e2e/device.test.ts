@@ -7,6 +7,7 @@ import t from 'tap'
 import { writeImage } from '../../scripts/oci-image.ts'
 import { systemClock } from '../../src/host/clock.ts'
 import type { DeviceFinding, DeviceLinkView, DevicePod, DeviceStatus } from '../../src/kinds/device-shapes.ts'
+import { Client } from './client.ts'
 import {
   type Actor,
   type CommandResult,
@@ -45,6 +46,8 @@ spec:
 const RUNS = "trap 'echo bye; exit 0' TERM; echo hello; while :; do sleep 0.1; done"
 
 const skip = process.getuid?.() !== 0 && 'NOT ROOT: real containers need it'
+
+t.setTimeout(300_000)
 
 t.test('an operator at the device', { skip }, async t => {
   const dir = temporaryDir()
@@ -140,6 +143,13 @@ t.test('an operator at the device', { skip }, async t => {
   t.match(await ok('sync'), /^in contact; nothing new, generation \d+ with 3 pods\n$/)
   await walk()
   t.notOk((await rules()).includes('no-contact'))
+
+  const client = await Client.open(join(cluster, 'kubeconfig'))
+  const { text } = await client.request('GET', '/metrics')
+  client.close()
+  t.match(text, /^helio_devices_connected 1$/m)
+  t.match(text, /^helio_link_frame_bytes_total\{priority="status",direction="received"\} [1-9]/m)
+  t.match(text, /^helio_store_commits_total [1-9]/m)
 
   t.comment('without it')
   await server.kill()
