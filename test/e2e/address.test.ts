@@ -5,6 +5,7 @@ import { spawnSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
+import { writeImage } from '../../scripts/oci-image.ts'
 import { Client, until } from './client.ts'
 import { freePort, helio, type Running, SELF, startAs, startServer, temporaryDir, wipe } from './cluster.ts'
 
@@ -62,12 +63,15 @@ t.test('the address of a device changes in the middle of a session', { skip }, a
     inSpace,
     ...['agent', '--data-dir', device, '--server', server, '--token', token, '--node-name', 'mover', '--runtime', 'process'],
   )
+  const file = join(cluster, 'still.tar')
+  await writeImage(file, { name: 'heliopause.local/still:1', cmd: ['/bin/sleep', '100000'], env: [] })
+  t.equal((await helio('image', 'import', file, '--data-dir', device)).code, 0)
   const client = await Client.open(join(cluster, 'kubeconfig'))
   world.client = client
   const spec = {
     nodeName: 'mover',
     terminationGracePeriodSeconds: 0,
-    containers: [{ name: 'main', image: 'none', command: ['sleep', '100000'] }],
+    containers: [{ name: 'main', image: 'heliopause.local/still:1' }],
   }
   const made = await client.request('POST', '/api/v1/namespaces/default/pods', {
     apiVersion: 'v1',
@@ -81,6 +85,8 @@ t.test('the address of a device changes in the middle of a session', { skip }, a
     return nodes.get('mover') as unknown as NodeLike
   }
   const before = await untilNode('the first address', node => addressesOf(node).includes('10.219.77.2'))
+  const isRunning = (pod: unknown): boolean => (pod as { status?: { phase?: string } }).status?.phase === 'Running'
+  await until(client, '/api/v1/namespaces/default/pods', items => items.has('a') && isRunning(items.get('a')), PATIENCE_MS, 'it runs')
   const podsBefore = (await helio('device', 'pods', '--data-dir', device, '--output', 'json')).stdout
   ip('-n', SPACE, 'addr', 'del', '10.219.77.2/24', 'dev', FAR)
   ip('-n', SPACE, 'addr', 'add', '10.219.77.3/24', 'dev', FAR)
@@ -90,6 +96,7 @@ t.test('the address of a device changes in the middle of a session', { skip }, a
   const podsAfter = (await helio('device', 'pods', '--data-dir', device, '--output', 'json')).stdout
   const pids = (text: string): unknown =>
     (JSON.parse(text) as { items: { containers: { pid: number }[] }[] }).items.map(pod => pod.containers[0]?.pid)
+  t.match(pids(podsBefore), [Number])
   t.strictSame(pids(podsAfter), pids(podsBefore), 'the pods did not notice')
   await client.request('DELETE', '/api/v1/namespaces/default/pods/a')
   await until(client, '/api/v1/namespaces/default/pods', items => items.size === 0, PATIENCE_MS, 'it leaves through the new address')
