@@ -77,6 +77,7 @@ const WAYS = {
         cluster: clusterIdOf(systemPki.publicKeyPin(identity.ca)),
         device: identity.nodeName,
         credentials: credentialsOf(identity),
+        clock: systemClock,
       })
     }),
 }

@@ -178,6 +178,7 @@ const openMqtt = async (
       cluster: CLUSTER,
       device: 'tower-7',
       credentials: () => ({ ca: ca.certPem, cert: client.certPem, key: client.keyPem }),
+      clock: systemClock,
       qos,
     }),
     close: () => listener.close(),

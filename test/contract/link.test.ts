@@ -149,7 +149,7 @@ const openMqtt = async (accept: Accept, qos: 0 | 1): Promise<Under> => {
   const relay = await openRelay(listener.port)
   return {
     ...relay,
-    dialer: () => mqttDialer({ url: `mqtts://127.0.0.1:${relay.port}`, cluster, device: 'tower-7', credentials, qos }),
+    dialer: () => mqttDialer({ url: `mqtts://127.0.0.1:${relay.port}`, cluster, device: 'tower-7', credentials, clock: systemClock, qos }),
     async close() {
       relay.close()
       await listener.close()

@@ -2,6 +2,7 @@
 // QoS 0 both ways: over one hop an acknowledgement repeats what TCP and the link have said already, and costs a packet each time.
 
 import { isUtf8 } from 'node:buffer'
+import type { Clock } from '../../base/clock.ts'
 import { ApiError, messageOf } from '../../base/errors.ts'
 import { FRAME_BYTES_MAX } from '../limits.ts'
 import type { Connection, Dialer } from '../link.ts'
@@ -17,14 +18,24 @@ export interface MqttDialerOptions {
   readonly cluster: string
   readonly device: string
   readonly credentials: () => Credentials
+  readonly clock: Pick<Clock, 'after'>
   /** 0 when absent. */
   readonly qos?: 0 | 1
 }
 
+/** How long the other side may take to answer a goodbye; then the socket is cut. */
+const CLOSE_MS_MAX = 5000
+
 export const MQTT_PORT_DEFAULT = 8883
 
+interface Use {
+  readonly topics: { readonly up: string; readonly down: string }
+  readonly qos: 0 | 1
+  readonly over: () => void
+}
+
 /** Frames of the link over a client that has subscribed to `down`. */
-const mqttConnection = (client: MqttClient, topics: { readonly up: string; readonly down: string }, qos: 0 | 1): Connection => {
+const mqttConnection = (client: MqttClient, { topics, qos, over }: Use): Connection => {
   const connection: Connection = {
     onFrame: () => {},
     onClose: () => {},
@@ -40,7 +51,10 @@ const mqttConnection = (client: MqttClient, topics: { readonly up: string; reado
     else if (!isUtf8(payload)) client.close('protocol: a frame is not text')
     else connection.onFrame(payload.toString())
   }
-  client.onClose = reason => connection.onClose(reason)
+  client.onClose = reason => {
+    over()
+    connection.onClose(reason)
+  }
   client.onDrain = () => connection.onDrain?.()
   return connection
 }
@@ -75,11 +89,15 @@ export const mqttDialer = (options: MqttDialerOptions): Dialer => {
       socket.once('close', () => reject(new Error('closed by the other side')))
     })
     const subscriptions = [{ topic: topics.down, qos }]
-    return mqttConnection(
-      await openMqttClient(socket, { clientId: '', keepaliveSeconds: 0, sessionExpirySeconds: 0, subscriptions }, signal),
-      topics,
-      qos,
-    )
+    const client = await openMqttClient(socket, { clientId: '', keepaliveSeconds: 0, sessionExpirySeconds: 0, subscriptions }, signal)
+    const over = (): void => {
+      if (!socket.destroyed)
+        socket.once(
+          'close',
+          options.clock.after(CLOSE_MS_MAX, () => socket.destroy()),
+        )
+    }
+    return mqttConnection(client, { topics, qos, over })
   }
   return {
     async dial(signal) {
