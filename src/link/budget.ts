@@ -17,6 +17,7 @@ import {
   UPLINKS_MAX,
   USAGE_WRITE_BYTES,
   USAGE_WRITE_MS,
+  USAGE_WRITE_MS_MIN,
 } from './limits.ts'
 
 /** The way out that is in use now, as whoever watches the device's interfaces says. */
@@ -125,10 +126,11 @@ export const bulkRefusal = (b: Budget, nowMs: number): string | undefined => {
   return `the bulk bytes of the day are spent on ${uplink} (${budgetOf(b, 'bulk')}); more in ${Math.ceil((atMs - nowMs) / 60_000)} min`
 }
 
-/** When the counters should be on disk; infinite while there is nothing new. */
+/** When the counters should be on disk; infinite while there is nothing new. Where nothing is bounded there is no hurry. */
 export const usageWriteAtMs = (b: Budget): number => {
   if (b.unwrittenBytes === 0) return Number.POSITIVE_INFINITY
-  return b.unwrittenBytes >= USAGE_WRITE_BYTES ? b.writtenAtMs : b.writtenAtMs + USAGE_WRITE_MS
+  const matters = b.unwrittenBytes >= USAGE_WRITE_BYTES && PRIORITIES.some(priority => budgetOf(b, priority) !== null)
+  return b.writtenAtMs + (matters ? USAGE_WRITE_MS_MIN : USAGE_WRITE_MS)
 }
 
 /** The counters as plain JSON, for the disk. */

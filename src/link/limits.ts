@@ -216,8 +216,10 @@ export const UPLINKS_MAX = 8
 export const UPLINK_CHARS_MAX = 64
 /** The budget's day, counted while the agent runs. */
 export const DAY_MS = 24 * 3_600_000
-/** Counters go to disk after so many bytes, or so much time with a byte spent; a power cut forgets no more than that. */
+/** Counters go to disk after so many bytes (but no sooner than this after the last time), or so much time with a byte spent; a power cut
+ * forgets no more than that. */
 export const USAGE_WRITE_BYTES = 64 * 1024
+export const USAGE_WRITE_MS_MIN = 5 * 60_000
 export const USAGE_WRITE_MS = 4 * 3_600_000
 /** The device reports its usage (status key `link`) this often, and when its uplink changes. */
 export const USAGE_REPORT_MS = 6 * 3_600_000
@@ -230,7 +232,8 @@ export const PACKET_BYTES = 52
 export const PACKET_PAYLOAD_BYTES = 1448
 export const FRAMING_BYTES = 22 + 8
 export const ACK_BYTES = PACKET_BYTES / 2
-/** Opening a connection: TCP, a TLS handshake (4,104 bytes full, 1,973 resumed), the upgrade. One that fails: three SYNs. */
+/** Opening a connection: TCP, a full TLS handshake (4,104 bytes; a resumed one costs half, which the device does not count on), the upgrade.
+ * One that fails: three SYNs. */
 export const OPEN_SENT_BYTES = 2200
 export const OPEN_RECEIVED_BYTES = 2600
 export const FAILED_SENT_BYTES = 180

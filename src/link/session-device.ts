@@ -1,23 +1,15 @@
 // The device's side of the link, over all its connections: when to dial, what to say, what to believe. One machine for the life of the
 // agent's process. See session.ts for the form; session-desired.ts has the part about heads and documents.
 
-import { jitteredMs } from '../base/backoff.ts'
 import { bulkRefusal, spend, type Uplink } from './budget.ts'
 import { documentBytes } from './document.ts'
-import { judgeHead } from './head.ts'
 import { keepaliveAtMs, keepaliveDue, keepaliveHeard, keepaliveOpened, keepalivePong } from './keepalive.ts'
 import {
-  CONTACT_INTERVAL_MS_MAX,
-  CONTACT_INTERVAL_MS_MIN,
-  CONTACT_LONG_MS,
-  CONTACT_QUIET_MS,
   DIAL_TIMEOUT_MS,
   FAILED_SENT_BYTES,
   GREETING_TIMEOUT_MS,
-  HERD_WINDOW_MS_MIN,
   OPEN_RECEIVED_BYTES,
   OPEN_SENT_BYTES,
-  RECONNECT_BASE_MS,
   RECONNECT_MIN_MS,
   SESSION_LONG_MS,
 } from './limits.ts'
@@ -36,6 +28,7 @@ import {
 import { type MuxOutput, muxConsumed, muxEnd, muxFrame, muxLost, muxOpened, muxWrite } from './mux.ts'
 import { ackItems, loseItems } from './outbox.ts'
 import { parseServerFrame } from './parse.ts'
+import { contactInterval, pauseMs, quietAtMs, retainedHead } from './session-calls.ts'
 import {
   acceptConflict,
   desiredAtMs,
@@ -133,14 +126,6 @@ const hello = (s: DeviceState): void => {
     ...(s.status.view === s.status.digest ? {} : { statusBase: digestText(s.status.view) }),
     terms,
   })
-}
-
-/** When to dial after a connection or attempt that is over, from now. */
-const pauseMs = (s: DeviceState, longLived: boolean, planned: boolean): number => {
-  const { random } = s.deps
-  if (planned && s.contactMs !== undefined) return Math.floor(s.contactMs * 0.9) + random.int(Math.floor(s.contactMs * 0.2) + 1)
-  if (longLived) return random.int(Math.max(s.herdWindowMs, HERD_WINDOW_MS_MIN) + 1)
-  return jitteredMs({ baseMs: RECONNECT_BASE_MS, capMs: profileOf(s).reconnectCapMs }, s.attempt++, random)
 }
 
 /** The connection or attempt is over, for whatever reason: when to try again. */
@@ -247,34 +232,6 @@ const frameIn = (s: DeviceState, text: string): void => {
   if (s.phase.is === 'open' || frame.t === 'busy') (READERS[frame.t] as Reader<ServerFrame['t']>)(s, frame)
   else if (frame.t === 'welcome') welcome(s, frame)
   else hangUp(s, `the server said ${frame.t} before welcome`)
-}
-
-/** Only what is signed and newer counts. Without a session it is a reason to dial soon: the welcome has the head, or a newer one. */
-const retainedHead = (s: DeviceState, head: Head): void => {
-  const { verdict } = judgeHead(s.deps.device, s.held?.head, head, s.deps.verify)
-  if (verdict !== 'fetch' && verdict !== 'adopt') return
-  if (s.phase.is === 'open') offerHead(s, head)
-  else if (s.phase.is === 'waiting') {
-    const spreadMs = s.deps.random.int(Math.max(s.herdWindowMs, HERD_WINDOW_MS_MIN) + 1)
-    s.phase = { is: 'waiting', dialAtMs: Math.min(s.phase.dialAtMs, Math.max(s.nowMs + spreadMs, s.busyUntilMs)) }
-  }
-}
-
-const contactInterval = (s: DeviceState, ms: number | undefined): void => {
-  s.contactMs = ms === undefined ? undefined : Math.min(CONTACT_INTERVAL_MS_MAX, Math.max(CONTACT_INTERVAL_MS_MIN, ms))
-  tellTerms(s)
-  if (s.phase.is === 'waiting') s.phase = { is: 'waiting', dialAtMs: Math.min(s.phase.dialAtMs, s.nowMs + (s.contactMs ?? 0)) }
-}
-
-/** When a device that calls only so often hangs up; infinite while there is something to say, or no interval. */
-const quietAtMs = (s: DeviceState): number => {
-  if (s.contactMs === undefined || s.phase.is !== 'open' || s.mux.streams.size > 0) return Number.POSITIVE_INFINITY
-  const { status, boxes, desired } = s
-  const talking = status.inFlight ?? boxes.events.inFlight ?? boxes.telemetry.inFlight ?? desired.download ?? desired.unsaved
-  const dueAtMs = Math.min(...Object.values(s.dueAtMs).filter(ms => ms !== undefined))
-  const longAtMs = s.phase.sinceMs + CONTACT_LONG_MS
-  if (talking !== undefined || s.statusHeld || dueAtMs <= s.nowMs + CONTACT_QUIET_MS) return longAtMs
-  return Math.min(longAtMs, s.saidMs + CONTACT_QUIET_MS)
 }
 
 const syncIn = (s: DeviceState): void => {

@@ -64,9 +64,7 @@ const takeNow = (s: ServerState, frame: Report): void => (frame.t === 'status' ?
 const waitMsOf = (s: ServerState, frame: Report): number => {
   const { record } = s.deps
   if (frame.t !== 'status' && record.intakes[frame.t].settling > 0) return SETTLE_LOOK_MS
-  const waitMs = takeToken(record.reports, REPORTS_PER_SECOND, REPORTS_BURST, s.nowMs)
-  if (waitMs > 0) emit(s, { do: 'limited', what: 'reports' })
-  return waitMs
+  return takeToken(record.reports, REPORTS_PER_SECOND, REPORTS_BURST, s.nowMs)
 }
 
 /** Takes a report, or holds it until the device may make one more. The fault of a device that did not wait, or undefined. */
@@ -77,6 +75,7 @@ export const takeReport = (s: ServerState, frame: Report): string | undefined =>
   else {
     s.held = [...s.held, frame]
     s.heldUntilMs ??= s.nowMs + waitMs
+    emit(s, { do: 'limited', what: 'reports' })
   }
   return undefined
 }

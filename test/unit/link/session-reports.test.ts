@@ -219,3 +219,19 @@ t.test(
     t.strictSame([...w.device.mux.streams.keys()], [...w.device.allowed])
   },
 )
+
+t.test('an idle day writes the counters a few times, and much traffic on a link without bounds no more often', async t => {
+  const w = newWorld()
+  run(w, DAY_MS)
+  t.ok(w.kept.writes <= 8, `${w.kept.writes} writes`)
+  const before = w.kept.writes
+  put(w, { in: 'spent', sentBytes: 0, receivedBytes: 1e9 })
+  run(w, 3_600_000)
+  t.ok(w.kept.writes <= before + 1)
+  metered(w)
+  for (let i = 0; i < 60; i++) {
+    put(w, { in: 'spent', sentBytes: 0, receivedBytes: 1e6 })
+    run(w, 60_000)
+  }
+  t.ok(w.kept.writes > before + 3 && w.kept.writes <= before + 16, `${w.kept.writes - before} writes in an hour of bulk`)
+})
