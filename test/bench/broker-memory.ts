@@ -5,6 +5,7 @@ import { createPrivateKey } from 'node:crypto'
 import { systemPki } from '../../src/host/pki.ts'
 import { systemRandom } from '../../src/host/random.ts'
 import { createHub } from '../../src/link/hub.ts'
+import { aliveBytes } from '../../src/link/transports/broker-alive.ts'
 import { createBrokerDesk } from '../../src/link/transports/broker-desk.ts'
 import { openingBytes, parseBrokerFrame } from '../../src/link/transports/broker-frames.ts'
 import { brokerTopic, parseBrokerTopic } from '../../src/link/transports/broker-topics.ts'
@@ -94,7 +95,7 @@ const comeIn = (name: string): void => {
     const frame = parseBrokerFrame(payload)
     if (frame?.is === 'sealed') end.connection?.receive(frame)
     if (frame?.is !== 'accept') return
-    const { up, down } = sealKeys(ephemeral.privateKey, frame.ephemeral, transcript, frame.ephemeral)
+    const keys = sealKeys(ephemeral.privateKey, frame.ephemeral, transcript, frame.ephemeral)
     end.connection = new SealedConnection(
       {
         clock,
@@ -105,9 +106,10 @@ const comeIn = (name: string): void => {
         proven: () => {},
         ended: () => {},
       },
-      { device: name, conversation, sendKey: up, receiveKey: down },
+      { device: name, conversation, keys, sends: 'up' },
     )
   }
+  desk.take(brokerTopic(cluster, name, 'alive'), aliveBytes({ conversation, gone: false }), false)
   const signature = signOpening(createPrivateKey(pair.keyPem), transcript)
   say(openingBytes({ conversation, ephemeral: ephemeral.publicKey, certificate, digest: new Uint8Array(0), signature }))
   const { connection } = end

@@ -22,7 +22,8 @@ export const parseAlive = (payload: Uint8Array): Alive | undefined => {
   try {
     const value: unknown = JSON.parse(Buffer.from(payload).toString())
     if (!isObject(value) || typeof value['conversation'] !== 'string' || !CONVERSATION.test(value['conversation'])) return undefined
-    return { conversation: Buffer.from(value['conversation'], 'hex'), gone: value['gone'] === true }
+    // A copy: it is kept, and would keep the pool it lies in.
+    return { conversation: Uint8Array.from(Buffer.from(value['conversation'], 'hex')), gone: value['gone'] === true }
   } catch (error) {
     if (error instanceof SyntaxError) return undefined
     throw error

@@ -71,7 +71,9 @@ interface Peer {
   alive: Uint8Array | undefined
   /** What the broker keeps for it. */
   head: string | undefined
-  admission: Admission | undefined
+  /** Openings it may still make, as of `openingsAtMs`. */
+  openings: number
+  openingsAtMs: number
 }
 
 interface State extends BrokerDeskDeps {
@@ -92,7 +94,8 @@ const peerOf = (state: State, device: string): Peer => {
     certificate: undefined,
     alive: undefined,
     head: undefined,
-    admission: undefined,
+    openings: BROKER_DEVICE_OPENINGS_BURST,
+    openingsAtMs: 0,
   }
   state.peers.set(device, peer)
   return peer
@@ -144,8 +147,8 @@ const begin = (state: State, device: string, peer: Peer, opening: Opening, certi
   peer.pending = new SealedConnection(state.port, {
     device,
     conversation: transcript.conversation,
-    sendKey: keys.down,
-    receiveKey: keys.up,
+    keys,
+    sends: 'down',
   })
   peer.pendingUntilMs = state.clock.mono() + BROKER_PROOF_MS
   armSweep(state)
@@ -154,13 +157,22 @@ const begin = (state: State, device: string, peer: Peer, opening: Opening, certi
   state.publish(brokerTopic(state.cluster, device, 'down'), accept, { expirySeconds: BROKER_OPENING_SECONDS })
 }
 
+/** The device's own bucket, as bare numbers: there is one for every device. */
+const mayOpen = (peer: Peer, nowMs: number): boolean => {
+  const gained = (Math.max(0, nowMs - peer.openingsAtMs) / 1000) * BROKER_DEVICE_OPENINGS_PER_SECOND
+  peer.openings = Math.min(BROKER_DEVICE_OPENINGS_BURST, peer.openings + gained)
+  peer.openingsAtMs = nowMs
+  if (peer.openings < 1) return false
+  peer.openings--
+  return true
+}
+
 const takeOpening = (state: State, device: string, opening: Opening): void => {
   const peer = peerOf(state, device)
   // QoS 1: it may come twice. A conversation that lives is not begun again by replaying how it began.
   for (const known of [peer.live, peer.pending]) if (known && sameConversation(known.conversation, opening.conversation)) return
   const nowMs = state.clock.mono()
-  peer.admission ??= createAdmission(BROKER_DEVICE_OPENINGS_PER_SECOND, BROKER_DEVICE_OPENINGS_BURST)
-  if (peer.admission.ask(nowMs) > 0 || state.openings.ask(nowMs) > 0) {
+  if (!mayOpen(peer, nowMs) || state.openings.ask(nowMs) > 0) {
     hint(state, device, opening.conversation, 'busy')
     return
   }

@@ -115,8 +115,8 @@ const takeAccept = (attempt: Attempt, accept: Accept): void => {
   attempt.connection = new SealedConnection(portOf(attempt), {
     device: options.device,
     conversation,
-    sendKey: keys.up,
-    receiveKey: keys.down,
+    keys,
+    sends: 'up',
   })
   attempt.connection.prove()
   attempt.settle(attempt.connection)

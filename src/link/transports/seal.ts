@@ -22,11 +22,13 @@ const NONCE_BYTES = 12
 /** SubjectPublicKeyInfo of an X25519 key up to its 32 raw bytes (RFC 8410). */
 const X25519_PREFIX = Buffer.from('302a300506032b656e032100', 'hex')
 
-/** Keys of one conversation; `up` is the device's direction. */
-export interface SealKeys {
-  readonly up: Uint8Array
-  readonly down: Uint8Array
-}
+/** Both keys of one conversation in one piece, `up` (the device's direction) first: a server keeps them for every device. */
+export type SealKeys = Uint8Array
+
+export type Direction = 'up' | 'down'
+
+export const keyOf = (keys: SealKeys, direction: Direction): Uint8Array =>
+  direction === 'up' ? keys.subarray(0, KEY_BYTES) : keys.subarray(KEY_BYTES)
 
 /** What an opening binds together; a signature for one conversation says nothing about any other. */
 export interface Transcript {
@@ -64,9 +66,8 @@ export const sealKeys = (mine: KeyObject, theirs: Uint8Array, transcript: Transc
   const publicKey = createPublicKey({ key: Buffer.concat([X25519_PREFIX, theirs]), format: 'der', type: 'spki' })
   const secret = diffieHellman({ privateKey: mine, publicKey })
   const salt = digestOf(acceptText(transcript, serverEphemeral))
-  // One allocation for both, and of just this size: a server keeps a pair for every device.
-  const keys = new Uint8Array(hkdfSync('sha256', secret, salt, 'helio-seal-v1', 2 * KEY_BYTES))
-  return { up: keys.subarray(0, KEY_BYTES), down: keys.subarray(KEY_BYTES) }
+  // A copy: as small as this it lies on the heap, where what the function returns has memory of its own.
+  return Uint8Array.from(new Uint8Array(hkdfSync('sha256', secret, salt, 'helio-seal-v1', 2 * KEY_BYTES)))
 }
 
 /** ECDSA over SHA-256, or the key's own way. */

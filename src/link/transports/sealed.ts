@@ -16,7 +16,7 @@ import {
 } from '../limits.ts'
 import type { Connection } from '../link.ts'
 import type { Sealed } from './broker-frames.ts'
-import { seal, unseal } from './seal.ts'
+import { type Direction, keyOf, type SealKeys, seal, unseal } from './seal.ts'
 
 /** What carries the messages of many conversations. */
 export interface SealedPort {
@@ -34,8 +34,9 @@ export interface SealedPort {
 export interface SealedSide {
   readonly device: string
   readonly conversation: Uint8Array
-  readonly sendKey: Uint8Array
-  readonly receiveKey: Uint8Array
+  readonly keys: SealKeys
+  /** Its own direction. */
+  readonly sends: Direction
 }
 
 const KIND = { frame: 0, confirm: 1, close: 2 } as const
@@ -53,8 +54,8 @@ export class SealedConnection implements Connection {
   readonly device: string
   readonly conversation: Uint8Array
   readonly #port: SealedPort
-  readonly #sendKey: Uint8Array
-  readonly #receiveKey: Uint8Array
+  readonly #keys: SealKeys
+  readonly #sends: Direction
   #sent = 0
   #received = 0
   #confirmed = 0
@@ -74,8 +75,8 @@ export class SealedConnection implements Connection {
     this.#port = port
     this.device = side.device
     this.conversation = side.conversation
-    this.#sendKey = side.sendKey
-    this.#receiveKey = side.receiveKey
+    this.#keys = side.keys
+    this.#sends = side.sends
   }
 
   /** What is under way counts only beyond what keeps a slow path busy: more would hold up frames of a higher priority. */
@@ -141,7 +142,7 @@ export class SealedConnection implements Connection {
     const { sequence } = message
     const ahead = sequence - this.#received
     if (this.#over || ahead < 1 || ahead > BROKER_EARLY_MAX || this.#early?.has(sequence)) return
-    const body = unseal(this.#receiveKey, message.header, sequence, message.body)
+    const body = unseal(keyOf(this.#keys, this.#sends === 'up' ? 'down' : 'up'), message.header, sequence, message.body)
     if (!body || body.length < BODY_HEADER_BYTES) return
     if (!this.#proven) {
       this.#proven = true
@@ -231,6 +232,6 @@ export class SealedConnection implements Connection {
     this.#freshFrames = 0
     this.#freshBytes = 0
     this.#sent++
-    if (!this.#port.publish(this, seal(this.#sendKey, this.conversation, this.#sent, body))) this.fail('slow')
+    if (!this.#port.publish(this, seal(keyOf(this.#keys, this.#sends), this.conversation, this.#sent, body))) this.fail('slow')
   }
 }

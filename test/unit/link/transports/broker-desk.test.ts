@@ -102,7 +102,7 @@ const answered = (scene: Scene, { transcript, ephemeral }: ReturnType<typeof ope
   if (!accept || Buffer.compare(accept.conversation, transcript.conversation) !== 0) throw new Error('the server did not answer')
   if (!systemPki.verify(keys.head.publicPem, acceptText(transcript, accept.ephemeral), Buffer.from(accept.signature).toString('base64')))
     throw new Error('the answer is not signed')
-  const { up, down } = sealKeys(ephemeral.privateKey, accept.ephemeral, transcript, accept.ephemeral)
+  const sealing = sealKeys(ephemeral.privateKey, accept.ephemeral, transcript, accept.ephemeral)
   return new SealedConnection(
     {
       clock: scene.clock,
@@ -113,7 +113,7 @@ const answered = (scene: Scene, { transcript, ephemeral }: ReturnType<typeof ope
       proven: () => {},
       ended: () => {},
     },
-    { device: transcript.device, conversation: transcript.conversation, sendKey: up, receiveKey: down },
+    { device: transcript.device, conversation: transcript.conversation, keys: sealing, sends: 'up' },
   )
 }
 

@@ -26,7 +26,7 @@ export const sealedPair = (clock: Pick<Clock, 'after'>, post: Post): { readonly 
     certificateDigest: new Uint8Array(32),
   }
   const keys = sealKeys(mine.privateKey, theirs.publicKey, transcript, theirs.publicKey)
-  const end = (from: 'device' | 'server', sendKey: Uint8Array, receiveKey: Uint8Array): SealedEnd => {
+  const end = (from: 'device' | 'server', sends: 'up' | 'down'): SealedEnd => {
     const port: SealedPort = {
       clock,
       publish(_, payload) {
@@ -36,7 +36,7 @@ export const sealedPair = (clock: Pick<Clock, 'after'>, post: Post): { readonly 
       proven: () => {},
       ended: () => {},
     }
-    const connection = new SealedConnection(port, { device: 'edge-1', conversation: transcript.conversation, sendKey, receiveKey })
+    const connection = new SealedConnection(port, { device: 'edge-1', conversation: transcript.conversation, keys, sends })
     const frames: string[] = []
     const closes: string[] = []
     connection.onFrame = frame => void frames.push(frame)
@@ -51,5 +51,5 @@ export const sealedPair = (clock: Pick<Clock, 'after'>, post: Post): { readonly 
       },
     }
   }
-  return { device: end('device', keys.up, keys.down), server: end('server', keys.down, keys.up) }
+  return { device: end('device', 'up'), server: end('server', 'down') }
 }
