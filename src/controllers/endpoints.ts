@@ -11,7 +11,6 @@ import { controllerOf, keyOf, splitKey } from '../kinds/meta.ts'
 import type { Node } from '../kinds/node.ts'
 import type { Pod } from '../kinds/pod.ts'
 import { isPodReady, isPodTerminal } from '../kinds/pod.ts'
-import { matchesLabels } from '../kinds/selector.ts'
 import type { Service } from '../kinds/service-kind.ts'
 import { BRAKE_HOME, isBraked } from './contact-brake.ts'
 import type { Action, Controller, Result, View } from './controller.ts'
@@ -52,8 +51,10 @@ function ownerKeys(object: KubeObject): string[] {
 /** A Service without a selector is somebody else's to fill. */
 const selects = ({ spec }: Service): boolean => spec.type !== 'ExternalName' && Object.keys(spec.selector ?? {}).length > 0
 
-const matches = ({ spec }: Service, labels: Readonly<Record<string, string>> | undefined): boolean =>
-  matchesLabels({ matchLabels: spec.selector ?? {} }, labels)
+const matches = ({ spec }: Service, labels: Readonly<Record<string, string>> = {}): boolean => {
+  for (const key in spec.selector) if (labels[key] !== spec.selector[key]) return false
+  return true
+}
 
 const servicesOf = (view: View, pod: Pod): string[] =>
   view
@@ -120,7 +121,9 @@ const subsetsOf = (found: readonly PodEndpoint[]): EndpointSubset[] => {
   const groups = new Map<string, PodEndpoint[]>()
   for (const each of found) {
     const key = JSON.stringify(each.ports)
-    groups.set(key, [...(groups.get(key) ?? []), each])
+    const group = groups.get(key)
+    if (group) group.push(each)
+    else groups.set(key, [each])
   }
   return [...groups.values()].map(group => {
     const ready = group.filter(({ endpoint }) => endpoint.conditions?.ready === true).map(addressFrom)

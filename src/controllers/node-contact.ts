@@ -111,7 +111,7 @@ const withReady = (one: Judged, conditions: readonly Condition[], now: string, n
   const kept = findCondition(conditions, LAST_SEEN)
   const isSilent = ready?.status === 'Unknown' && ready.reason === SILENT_REASON
   if (one.state === 'Online' || one.state === 'Offline') {
-    const rest = conditions.filter(condition => condition !== kept)
+    const rest = kept ? conditions.filter(condition => condition !== kept) : conditions
     return isSilent && kept ? withCondition(rest, { ...kept, type: 'Ready' }, now) : rest
   }
   if (isSilent) return conditions
@@ -129,10 +129,11 @@ const replaced = (conditions: readonly Condition[], type: string, next: Conditio
 /** The node's conditions as they should be. An undecided node keeps what was recorded of it. */
 export const conditionsOf = (one: Judged, isBraked: boolean, nowMs: number): readonly Condition[] => {
   const stored = one.node.status?.conditions ?? []
-  if (one.state === 'undecided') return stored
+  const before = contactState(one.node)
+  const isSteady = one.state === 'Online' && before === 'Online' && !stored.some(({ type }) => type === LAST_SEEN || type === CONTACT_BRAKE)
+  if (one.state === 'undecided' || isSteady) return stored
   const now = timestamp(nowMs)
   const ready = findCondition(stored, 'Ready')
-  const before = contactState(one.node)
   const conditions = withReady(one, stored, now, nowMs)
   const contacted = before === one.state ? conditions : replaced(conditions, CONTACT, contactOf(one, one.state, ready, now, nowMs))
   const hasBrake = findCondition(contacted, CONTACT_BRAKE) !== undefined
