@@ -19,15 +19,18 @@ export const terminalEnv = (env: readonly string[]): readonly string[] =>
   env.some(line => line.startsWith('TERM=')) ? env : [...env, 'TERM=xterm']
 
 /** Says on descriptor 3 which process leads the terminal and what it is called, and waits for its size. */
-const ANNOUNCE = 'echo "$$ $(tty)" >&3; read -r rows cols <&3; exec 3>&-; stty rows "$rows" cols "$cols" 2>/dev/null'
+const ANNOUNCE = 'echo "$$ $(tty)" >&3; read -r rows cols <&3; stty rows "$rows" cols "$cols" 2>/dev/null'
 
 const FIRST_SIZE: TerminalSize = { rows: 24, columns: 80 }
 
-/** `script` gives a program a terminal; it takes one shell line, so every word is quoted. */
-const onTerminal = (script: string, command: readonly string[]): readonly string[] => [
+/**
+ * `script` gives a program a terminal; it takes one shell line, so every word is quoted. With `apart` the program's own error output, which
+ * is not that of what it starts, goes to descriptor 3.
+ */
+const onTerminal = (script: string, command: readonly string[], apart: boolean): readonly string[] => [
   script,
   '-qfec',
-  `${ANNOUNCE}; exec ${command.map(quote).join(' ')}`,
+  `${ANNOUNCE}; exec ${command.map(quote).join(' ')} ${apart ? '2>&3 ' : ''}3>&-`,
   '/dev/null',
 ]
 
@@ -126,24 +129,57 @@ const createResizer = (exec: Exec, innerTerminal: SessionOptions['innerTerminal'
   }
 }
 
+/** What the terminal shows, and below it what the program around has to say; ends when both have. */
+const merged = (shown: Readable, said: Readable): PassThrough => {
+  const all = new PassThrough()
+  const left = { count: 2 }
+  const ended = (): void => {
+    if (--left.count === 0) all.end()
+  }
+  shown.pipe(all, { end: false })
+  shown.once('close', ended)
+  // A terminal needs its carriage returns. crun shows what a short program left on its terminal as an error of its own, with a line end more.
+  said.on(
+    'data',
+    (chunk: Buffer) =>
+      void all.write(
+        chunk
+          .toString('latin1')
+          .replace(/\r\n\n/g, '\n')
+          .replace(/\r?\n/g, '\r\n'),
+        'latin1',
+      ),
+  )
+  said.once('close', ended)
+  all.once('close', () => {
+    shown.destroy()
+    said.destroy()
+  })
+  return all
+}
+
 const startOnTerminal = (exec: Exec, command: readonly string[], options: SessionOptions): Session => {
   const script = exec.find('script')
   if (script === undefined) throw new Error('exec: a terminal needs the program script (util-linux)')
   // A terminal whose input is at its end would hang up: it gets a pipe that stays open instead.
-  const child = start(onTerminal(script, command), options, ['pipe', 'pipe', 'ignore', 'pipe'])
-  const stdin = child.stdin
-  const stdout: Readable = child.stdout ?? new PassThrough().end()
+  const words = onTerminal(script, command, options.innerTerminal !== undefined)
+  const child = start(words, options, ['pipe', 'pipe', 'ignore', 'pipe'])
+  const { stdin } = child
   const resizer = createResizer(exec, options.innerTerminal)
   const leader: { pid: number | undefined } = { pid: undefined }
   const side = child.stdio[3] as Duplex
+  const said = new PassThrough()
+  const stdout = merged(child.stdout ?? new PassThrough().end(), said)
   side.on('error', () => side.destroy())
+  side.on('close', () => said.end())
   side.once('data', (chunk: Buffer) => {
     const [, pid, terminal = ''] = /^(\d+) (\S+)/.exec(chunk.toString()) ?? []
     leader.pid = pid === undefined ? undefined : Number(pid)
     const size = resizer.begin(terminal)
-    const go = (): void => void side.end(`${size.rows} ${size.columns}\n`)
+    const go = (): void => void side.write(`${size.rows} ${size.columns}\n`)
     // Without what it needs the program fails to start, and says so itself.
     Promise.resolve(options.beforeStart?.(size)).then(go, go)
+    side.on('data', (words: Buffer) => void said.write(words))
   })
   stdin?.on('error', () => stdin.destroy())
   const exitCode = exitCodeOf(child, script, [stdout])
