@@ -102,6 +102,8 @@ export const COPY_BYTES_MAX = 64 * 1024 * 1024
 
 /** A request body of the local API above this is refused (413) before more of it is read. */
 export const LOCAL_BODY_BYTES_MAX = 256 * 1024
+/** A request to the local API that is not there whole by then is cut off (looked for every half minute). */
+export const LOCAL_REQUEST_MS_MAX = 10_000
 /** Proofs of callers awaited at the same time; the oldest is forgotten and its caller refused. */
 export const PEER_NONCES_MAX = 64
 /** A proof that takes longer is none. */

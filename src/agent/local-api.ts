@@ -7,7 +7,7 @@ import { ApiError, messageOf } from '../base/errors.ts'
 import { isObject } from '../base/json.ts'
 import type { Log } from '../base/log.ts'
 import { type LocalError, PEER_HEADER } from '../kinds/device-shapes.ts'
-import { LOCAL_BODY_BYTES_MAX, LOCAL_CONNECTIONS_MAX } from './limits.ts'
+import { LOCAL_BODY_BYTES_MAX, LOCAL_CONNECTIONS_MAX, LOCAL_REQUEST_MS_MAX } from './limits.ts'
 import { type LocalExecDeps, serveExec } from './local-exec.ts'
 import type { PeerDesk } from './peer.ts'
 
@@ -117,6 +117,9 @@ export const openLocalApi = async (deps: LocalApiDeps): Promise<LocalApi> => {
     })
   })
   server.on('upgrade', (request, socket, head) => serveExec(deps, request, socket, head))
+  // A caller who says nothing gives its place up; one who reads logs keeps it.
+  server.headersTimeout = LOCAL_REQUEST_MS_MAX
+  server.requestTimeout = LOCAL_REQUEST_MS_MAX
   server.maxConnections = LOCAL_CONNECTIONS_MAX
   rmSync(path, { force: true })
   await new Promise<void>((resolve, reject) => {

@@ -14,6 +14,7 @@ import {
   freePort,
   HELIO,
   type Running,
+  run,
   runAs,
   SELF,
   startAgent,
@@ -107,6 +108,8 @@ t.test('an operator at the device', { skip }, async t => {
     t.equal((await tell('exec', 'press', '--', 'sh', '-c', 'exit 7')).code, 7, 'the code of the command')
     const cat = ['device', 'exec', '-i', 'press', '--data-dir', device, '--', 'cat']
     t.equal((await runAs(SELF, cat, 'through and back')).stdout, 'through and back', 'standard input')
+    const line = [SELF.command, ...SELF.args, 'device', 'exec', '-it', 'press', '--data-dir', device, '--', 'sh', '-c', "'tty; exit 5'"]
+    t.match(await run('script', ['-qec', line.join(' '), '/dev/null']), { code: 5, stdout: /\/dev\/pts\/\d+/ }, 'a terminal')
     t.match(await tell('exec', 'lost', '--', 'true'), { code: 1, stderr: /container not found/ })
     const restarts = (await find('press'))?.restarts ?? 0
     t.equal(await ok('restart', 'press'), 'pod/press restarting: main\n')
