@@ -5,7 +5,7 @@
 import { timestamp } from '../base/clock.ts'
 import type { ContactState } from '../kinds/contact.ts'
 import { CONTACT, CONTACT_BRAKE, contactState, isDeclaredDead } from '../kinds/contact.ts'
-import { CONTACT_INTERVAL, durationOf } from '../kinds/disconnection.ts'
+import { ANNOUNCED_INTERVAL, CONTACT_INTERVAL, durationOf } from '../kinds/disconnection.ts'
 import { humanDuration } from '../kinds/duration.ts'
 import type { Condition } from '../kinds/meta.ts'
 import type { Node } from '../kinds/node.ts'
@@ -24,8 +24,10 @@ export interface Judged {
   readonly silentMs: number
   /** False when it never called since this server started: when it was last seen is not known. */
   readonly wasSeen: boolean
-  /** It calls only so often, as its Node or the device itself says; 0 = it stays connected. */
+  /** It calls only so often, as an operator says on its Node, or else the device itself; 0 = it stays connected. */
   readonly intervalMs: number
+  /** What of that the device said. */
+  readonly announcedMs: number
   /** Milliseconds until the judgement changes if the silence goes on; infinite when it does not. */
   readonly nextMs: number
 }
@@ -54,9 +56,10 @@ export const judge = (view: View, node: Node): Judged => {
   const name = node.metadata.name ?? ''
   const contact = view.contact(name)
   const wasSeen = contact !== undefined
-  const intervalMs = Math.max(durationOf(node, CONTACT_INTERVAL) ?? 0, contact?.contactIntervalMs ?? 0)
+  const announcedMs = contact ? (contact.contactIntervalMs ?? 0) : (durationOf(node, ANNOUNCED_INTERVAL) ?? 0)
+  const intervalMs = durationOf(node, CONTACT_INTERVAL) ?? announcedMs
   const silentMs = silenceOf(view, name)
-  const known = { node, silentMs, wasSeen, intervalMs }
+  const known = { node, silentMs, wasSeen, intervalMs, announcedMs }
   if (contact?.connected) return { ...known, state: 'Online', nextMs: never }
   const decidedMs = wasSeen ? NODE_SILENT_MS : NODE_FIRST_CALL_MS
   if (isDeclaredDead(node) && (silentMs >= decidedMs || isKnownSilent(node))) return { ...known, state: 'Dead', nextMs: never }
@@ -124,6 +127,13 @@ const replaced = (conditions: readonly Condition[], type: string, next: Conditio
   const old = findCondition(conditions, type)
   if (!old) return next ? [...conditions, next] : conditions
   return next ? conditions.map(each => (each === old ? next : each)) : conditions.filter(each => each !== old)
+}
+
+/** What the node's annotation should say of the device's own interval; null = nothing, undefined = as it says. */
+export const announcementOf = ({ node, wasSeen, announcedMs }: Judged): string | null | undefined => {
+  const stored = node.metadata.annotations?.[ANNOUNCED_INTERVAL]
+  const wanted = announcedMs > 0 ? `${Math.ceil(announcedMs / 1000)}s` : undefined
+  return !wasSeen || stored === wanted ? undefined : (wanted ?? null)
 }
 
 /** The node's conditions as they should be. An undecided node keeps what was recorded of it. */

@@ -4,6 +4,7 @@
 
 import { deepEqual } from '../base/json.ts'
 import { brakeCondition } from '../kinds/contact.ts'
+import { ANNOUNCED_INTERVAL } from '../kinds/disconnection.ts'
 import type { Condition, KubeObject } from '../kinds/meta.ts'
 import type { Node } from '../kinds/node.ts'
 import { findCondition } from './condition.ts'
@@ -11,7 +12,7 @@ import { BRAKE_HOME, brakeOf, brakePauseMs, recordBrake } from './contact-brake.
 import type { Action, Controller } from './controller.ts'
 import { NODE_BURST, NODE_GAP_MS } from './limits.ts'
 import type { Judged } from './node-contact.ts'
-import { conditionsOf, judge, SILENT_REASON } from './node-contact.ts'
+import { announcementOf, conditionsOf, judge, SILENT_REASON } from './node-contact.ts'
 import { fencingOf, taintsOf } from './node-taints.ts'
 import { eventAbout, isDeleting, patchStatus, uidOf } from './reference.ts'
 
@@ -73,7 +74,9 @@ const act = (one: Judged, circumstances: Circumstances, nowMs: number): Action[]
   if (!deepEqual(conditions, node.status?.conditions ?? []))
     return [patchStatus(node, { ...node.status, conditions }), ...told(one, conditions, circumstances.position)]
   const taints = taintsOf(one, circumstances, nowMs)
-  if (deepEqual(taints, node.spec?.taints ?? [])) return []
+  const announced = announcementOf(one)
+  const isTaintsSame = deepEqual(taints, node.spec?.taints ?? [])
+  if (isTaintsSame && announced === undefined) return []
   const note = `Node ${node.metadata.name} was declared dead by its fencing policy: its pods are removed and replaced`
   const fenced = eventAbout(node, { type: 'Warning', reason: 'NodeFenced', note, source: SOURCE, after: circumstances.position })
   return [
@@ -83,7 +86,10 @@ const act = (one: Judged, circumstances: Circumstances, nowMs: number): Action[]
       key: node.metadata.name ?? '',
       uid: uidOf(node),
       resourceVersion: node.metadata.resourceVersion ?? '',
-      patch: { spec: { taints: taints.length > 0 ? taints : null } },
+      patch: {
+        ...(announced === undefined ? {} : { metadata: { annotations: { [ANNOUNCED_INTERVAL]: announced } } }),
+        ...(isTaintsSame ? {} : { spec: { taints: taints.length > 0 ? taints : null } }),
+      },
     },
     ...(circumstances.fences ? [fenced] : []),
   ]

@@ -14,6 +14,8 @@ export const STOP_AFTER = 'heliopause.io/stop-after'
 export const ON_RECONNECT = 'heliopause.io/on-reconnect'
 /** On a Node: it calls only so often, and is Offline by design in between. */
 export const CONTACT_INTERVAL = 'heliopause.io/contact-interval'
+/** On a Node: the interval that the device itself announced, for servers that have not heard it yet. CONTACT_INTERVAL wins over it. */
+export const ANNOUNCED_INTERVAL = 'heliopause.io/announced-contact-interval'
 /** On a Node: after so long a silence it is declared dead. */
 export const FENCE_AFTER = 'heliopause.io/fence-after'
 

@@ -256,6 +256,23 @@ t.test('a silence the link announced is by design as well, and ends an Unknown',
   t.same(taints(world, 'node-1'), [])
 })
 
+t.test('what a device announced is remembered over a restart of the server, and an operator knows better', async t => {
+  const world = fleet(1)
+  world.contacts.set('node-1', { connected: true, silentMs: 0, contactIntervalMs: HOUR })
+  look(world)
+  t.equal(node(world, 'node-1').metadata.annotations?.['heliopause.io/announced-contact-interval'], '3600s')
+  world.contacts.clear()
+  world.uptimeMs = HOUR
+  look(world)
+  t.equal(contact(world, 'node-1').reason, 'Offline')
+  annotate(world, 'node-1', { 'heliopause.io/contact-interval': '10m' })
+  look(world)
+  t.equal(contact(world, 'node-1').reason, 'Unknown')
+  world.contacts.set('node-1', { connected: true, silentMs: 0 })
+  look(world)
+  t.equal(node(world, 'node-1').metadata.annotations?.['heliopause.io/announced-contact-interval'], undefined)
+})
+
 t.test('nodes that are silent by design neither pull the brake nor keep others from pulling it', async t => {
   const world = fleet(30)
   for (let i = 1; i <= 20; i++) {
