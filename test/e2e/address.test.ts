@@ -31,8 +31,8 @@ const skip =
   process.getuid?.() !== 0 ? 'not root' : spawnSync('ip', ['netns', 'add', SPACE]).status !== 0 ? 'no network namespaces here' : false
 if (skip) t.comment(`SKIPPED LOUDLY: a change of address is not tested: ${skip}`)
 
-const device = join(temporaryDir(), 'device')
-const cluster = join(temporaryDir(), 'server')
+const device = temporaryDir()
+const cluster = temporaryDir()
 const world: { server?: Running; agent?: Running; client?: Client } = {}
 
 t.setTimeout(400_000)

@@ -32,8 +32,8 @@ const at = (time: string): Actor => ({
 const IN_1970 = at('@1970-01-01 00:00:30')
 const YEARS_LATER = at('+4015d')
 
-const device = join(temporaryDir(), 'device')
-const cluster = join(temporaryDir(), 'server')
+const device = temporaryDir()
+const cluster = temporaryDir()
 const world: { server?: Running | undefined; agent?: Running | undefined; client?: Client | undefined; port: number } = { port: 0 }
 
 type Item = Record<string, unknown>

@@ -9,8 +9,8 @@ import { Client, until } from './client.ts'
 import { freePort, helio, type Running, startAgent, startServer, temporaryDir, wipe } from './cluster.ts'
 
 const PATIENCE_MS = 120_000
-const device = join(temporaryDir(), 'device')
-const cluster = join(temporaryDir(), 'server')
+const device = temporaryDir()
+const cluster = temporaryDir()
 const world: { server?: Running; agent?: Running; client?: Client } = {}
 
 interface DevicePod {
