@@ -192,7 +192,7 @@ export const INTAKE_LOGS_MAX = 8
 /** Items that come again while the callback has them wait, and are looked at this often. */
 export const SETTLE_LOOK_MS = 1000
 /** Devices asked for their whole status a second and at once (a new server knows no digest); the others are told to wait for their turn. */
-export const WHOLE_STATUS_PER_SECOND = 50
+export const WHOLE_STATUS_PER_SECOND = 100
 export const WHOLE_STATUS_BURST = 200
 /** Last telemetry values kept of a device, and the characters of one kept as text; a further name is not kept. */
 export const TELEMETRY_NAMES_MAX = 64
