@@ -248,7 +248,11 @@ const wire = (state: State): void => {
   server.on('secureConnection', (socket: TLSSocket) => onSocket(state, socket))
   server.on('session', session => onSession(state, session))
   server.on('sessionError', error => log.debug('http2 session refused', { error: messageOf(error) }))
-  server.on('tlsClientError', error => log.debug('tls handshake failed', { error: messageOf(error) }))
+  server.on('tlsClientError', (error, socket) => {
+    log.debug('tls handshake failed', { error: messageOf(error) })
+    // A handshake that took too long is only told, not ended.
+    socket.destroy()
+  })
   server.on('request', (request, reply) => {
     const [h1, response] = [request as unknown as IncomingMessage, reply as unknown as ServerResponse]
     h1.on('error', () => undefined)

@@ -3,7 +3,7 @@
 import { once } from 'node:events'
 import type { IncomingMessage } from 'node:http'
 import { createServer, request } from 'node:https'
-import type { AddressInfo } from 'node:net'
+import { type AddressInfo, connect } from 'node:net'
 import type { TLSSocket } from 'node:tls'
 import t from 'tap'
 import { WebSocket } from 'ws'
@@ -378,6 +378,20 @@ t.test('mqtt: a key without a node is told apart from a server that cannot be re
   t.teardown(server.close)
   const error = await server.dialer.dial(never).catch((error: unknown) => error)
   t.ok(isReason(error, 'Forbidden'))
+})
+
+t.test('mqtt: a connection that never begins TLS is ended', async t => {
+  const { listenMqtt } = await loadMqtt()
+  const cert = certificate('server', [])
+  const listener = await listenMqtt(
+    { clock: systemClock, log: silentLog, cluster: CLUSTER, keepaliveMs: () => 20_000, accept: (_, connection) => silent(connection) },
+    { bind: '127.0.0.1', port: 0, ca: ca.certPem, cert: cert.certPem, key: cert.keyPem, deviceOf: () => 'a', handshakeMs: 50 },
+  )
+  t.teardown(listener.close)
+  const socket = connect(listener.port, '127.0.0.1')
+  socket.resume()
+  await once(socket, 'close')
+  t.equal(listener.endpoint.connections, 0)
 })
 
 t.test('mqtt: a connection that goes without a word is closed on the other side too', async t => {

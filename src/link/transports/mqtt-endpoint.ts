@@ -157,6 +157,8 @@ export interface MqttListenOptions {
   readonly key: string
   /** The device a certificate speaks for; throws with the reason for strangers. */
   readonly deviceOf: (socket: TLSSocket) => string
+  /** HANDSHAKE_MS_MAX when absent. */
+  readonly handshakeMs?: number
 }
 
 export interface MqttListener {
@@ -212,7 +214,7 @@ export const listenMqtt = async (deps: MqttEndpointDeps, options: MqttListenOpti
     requestCert: true,
     // Certificates out of date are judged by `deviceOf`, which pins the key: clocks at the edge are wrong.
     rejectUnauthorized: false,
-    handshakeTimeout: HANDSHAKE_MS_MAX,
+    handshakeTimeout: options.handshakeMs ?? HANDSHAKE_MS_MAX,
     sessionTimeout: TICKET_SECONDS,
   })
   server.maxConnections = CONNECTIONS_MAX
@@ -226,7 +228,11 @@ export const listenMqtt = async (deps: MqttEndpointDeps, options: MqttListenOpti
     socket.setKeepAlive(true, PROBE_AFTER_MS)
     endpoint.take(socket, provenBy(options.deviceOf, socket))
   })
-  server.on('tlsClientError', error => log.debug('tls handshake failed', { error: messageOf(error) }))
+  server.on('tlsClientError', (error, socket) => {
+    log.debug('tls handshake failed', { error: messageOf(error) })
+    // A handshake that took too long is only told, not ended.
+    socket.destroy()
+  })
   const port = await openPort(server, options)
   server.on('error', error => log.error('MQTT listener failed', { error: messageOf(error) }))
   return {
