@@ -175,7 +175,8 @@ const reunite = (view: View, pod: Pod, nowMs: number): Result => {
   const node = view.get<Node>('Node', '', name)
   const state = contactState(node)
   const isBack = state === 'Offline' || (state === 'Online' && view.contact(name)?.connected === true)
-  if (!node || !isBack) return { actions: [] }
+  // What somebody holds at the device stands still anyway; the question is asked when the hold is lifted.
+  if (!node || !isBack || isHeld(pod)) return { actions: [] }
   const backAt = contactCondition(node)?.lastTransitionTime
   const readyAt = pod.status?.conditions?.find(condition => condition.type === 'Ready')?.lastTransitionTime
   const settleMs = Math.max(leftMs(readyAt, REUNION_MS, nowMs), leftMs(backAt, REUNION_MS, nowMs))

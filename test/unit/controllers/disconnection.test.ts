@@ -131,6 +131,20 @@ t.test('keep-original, but the original does not become Ready: it gives way to t
   t.notOk(names(made.pods()).includes(original.metadata.name!))
 })
 
+t.test('an original that was held at its device meanwhile is left alone until the hold is lifted', async t => {
+  const made = running({ [REPLACE_AFTER]: '1m', [ON_RECONNECT]: 'keep-replacement' })
+  const original = made.pods()[0]!
+  made.cut(nodeOf(original))
+  made.pass(5 * MINUTE)
+  made.world.edit('Pod', keyOf(original.metadata), { metadata: { annotations: { [HOLD]: 'h1 by root at 2026-11-22T10:00:00Z' } } })
+  made.heal(nodeOf(original))
+  made.pass(30 * MINUTE)
+  t.equal(made.pods().length, 4)
+  made.world.edit('Pod', keyOf(original.metadata), { metadata: { annotations: { [HOLD]: null } } })
+  made.pass(MINUTE)
+  t.equal(made.pods().length, 3)
+})
+
 t.test('scaled to nothing while a node is silent: its superseded pod is told to end as well', async t => {
   const made = running({ [REPLACE_AFTER]: '1m' })
   made.cut(nodeOf(made.pods()[0]!))
