@@ -244,6 +244,34 @@ export type Priority = (typeof PRIORITIES)[number]
 export type ByPriority<T> = { readonly [P in Priority]: T }
 
 export const PROFILE_NAMES = ['lan', 'normal', 'metered'] as const
+/** MQTT. Bytes that are no frame's in a packet: its topic and properties; a packet larger than a frame and these ends the connection (0x95). */
+export const MQTT_OVERHEAD_BYTES_MAX = 560
+/** A CONNECT with a will and names of the greatest length; more before it ends the connection (0x95). */
+export const MQTT_CONNECT_BYTES_MAX = 1024
+/** From the end of TLS to a whole CONNECT, and for the other side to close once it was told; then the socket is cut. */
+export const MQTT_CONNECT_MS_MAX = 10_000
+export const MQTT_CLOSE_MS_MAX = 5000
+/** Messages of QoS 1 under way towards us (each is acknowledged as it is read), and from us, whatever the other side would take: others wait. */
+export const MQTT_RECEIVE_MAXIMUM = 16
+export const MQTT_INFLIGHT_MAX = 32
+/** Topics that a number may stand for; the others are written out. */
+export const MQTT_ALIASES_MAX = 4
+/** Answers not yet taken by the socket; a client that asks for more without reading is cut. */
+export const MQTT_ANSWERS_MAX = 1024
+/** Filters in one SUBSCRIBE or UNSUBSCRIBE; more end the connection (0x97, 0x82). Two are granted. */
+export const MQTT_FILTERS_MAX = 8
+/** A longer client identifier is refused, a longer reason is cut. */
+export const MQTT_CLIENT_ID_CHARS_MAX = 128
+export const MQTT_REASON_CHARS_MAX = 200
+/** Connections of one device: its link, the link before, and clients that watch; of strangers that have not been told to go. The oldest gives way. */
+export const MQTT_CONNECTIONS_OF_DEVICE_MAX = 4
+export const MQTT_STRANGERS_MAX = 64
+/** TCP connections of the endpoint, those that shake hands included; a further one is dropped. A longer handshake is cut. */
+export const MQTT_CONNECTIONS_MAX = 20_000
+export const MQTT_HANDSHAKE_MS_MAX = 10_000
+/** When the server stops: then what is still open is cut. */
+export const MQTT_STOP_MS_MAX = 1500
+
 export type ProfileName = (typeof PROFILE_NAMES)[number]
 
 /** What a link may cost. Idle is a ping and a pong, about 240 bytes with TCP and TLS, every keepalive. */

@@ -4,7 +4,7 @@
 import { isUtf8 } from 'node:buffer'
 import type { Clock } from '../../base/clock.ts'
 import { ApiError, messageOf } from '../../base/errors.ts'
-import { FRAME_BYTES_MAX } from '../limits.ts'
+import { FRAME_BYTES_MAX, MQTT_CLOSE_MS_MAX } from '../limits.ts'
 import type { Connection, Dialer } from '../link.ts'
 import { REASON } from './mqtt-packets.ts'
 import { topicOf } from './mqtt-topics.ts'
@@ -22,9 +22,6 @@ export interface MqttDialerOptions {
   /** 0 when absent. */
   readonly qos?: 0 | 1
 }
-
-/** How long the other side may take to answer a goodbye; then the socket is cut. */
-const CLOSE_MS_MAX = 5000
 
 export const MQTT_PORT_DEFAULT = 8883
 
@@ -94,7 +91,7 @@ export const mqttDialer = (options: MqttDialerOptions): Dialer => {
       if (!socket.destroyed)
         socket.once(
           'close',
-          options.clock.after(CLOSE_MS_MAX, () => socket.destroy()),
+          options.clock.after(MQTT_CLOSE_MS_MAX, () => socket.destroy()),
         )
     }
     return mqttConnection(client, { topics, qos, over })

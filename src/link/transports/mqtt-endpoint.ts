@@ -7,6 +7,13 @@ import { createServer, type Server, type TLSSocket } from 'node:tls'
 import type { Cancel, Clock } from '../../base/clock.ts'
 import { ApiError, messageOf } from '../../base/errors.ts'
 import type { Log } from '../../base/log.ts'
+import {
+  MQTT_CONNECTIONS_MAX,
+  MQTT_CONNECTIONS_OF_DEVICE_MAX,
+  MQTT_HANDSHAKE_MS_MAX,
+  MQTT_STOP_MS_MAX,
+  MQTT_STRANGERS_MAX,
+} from '../limits.ts'
 import type { Connection } from '../link.ts'
 import { createDecoder, REASON } from './mqtt-packets.ts'
 import { MqttPeer, type PeerHost } from './mqtt-peer.ts'
@@ -34,11 +41,6 @@ export interface MqttEndpoint {
   /** Says goodbye to all. */
   close(): void
 }
-
-/** Connections of one device: its link, the link before, and clients that watch. The oldest gives way. */
-const CONNECTIONS_OF_DEVICE_MAX = 4
-/** Connections of nobody that have not been told so yet; the oldest is cut. */
-const STRANGERS_MAX = 64
 
 interface State extends MqttEndpointDeps {
   readonly peers: Map<string, MqttPeer[]>
@@ -110,11 +112,11 @@ const take = (state: State, host: PeerHost, socket: Duplex, proven: Proven): voi
   else if ('refusal' in proven) {
     state.strangers.add(peer)
     const [oldest] = state.strangers
-    if (state.strangers.size > STRANGERS_MAX) oldest?.cut()
+    if (state.strangers.size > MQTT_STRANGERS_MAX) oldest?.cut()
   } else {
     const earlier = state.peers.get(proven.device) ?? []
     state.peers.set(proven.device, [...earlier, peer])
-    if (earlier.length >= CONNECTIONS_OF_DEVICE_MAX) earlier[0]?.end(REASON.quota, 'too many connections of this device')
+    if (earlier.length >= MQTT_CONNECTIONS_OF_DEVICE_MAX) earlier[0]?.end(REASON.quota, 'too many connections of this device')
   }
 }
 
@@ -157,21 +159,17 @@ export interface MqttListenOptions {
   readonly key: string
   /** The device a certificate speaks for; throws with the reason for strangers. */
   readonly deviceOf: (socket: TLSSocket) => string
-  /** HANDSHAKE_MS_MAX when absent. */
+  /** MQTT_HANDSHAKE_MS_MAX when absent. */
   readonly handshakeMs?: number
 }
 
 export interface MqttListener {
   readonly port: number
   readonly endpoint: MqttEndpoint
-  /** Settles when every connection is closed, within CLOSE_MS_MAX and a little. */
+  /** Settles when every connection is closed, within MQTT_STOP_MS_MAX and a little. */
   close(): Promise<void>
 }
 
-const HANDSHAKE_MS_MAX = 10_000
-/** Connections at once, those that shake hands included; more wait in the backlog or are dropped. */
-const CONNECTIONS_MAX = 20_000
-const CLOSE_MS_MAX = 1500
 /** A device that comes back within a day resumes its session: half the bytes. Who it is is judged anew each time. */
 const TICKET_SECONDS = 86_400
 const PROBE_AFTER_MS = 30 * 60_000
@@ -214,10 +212,10 @@ export const listenMqtt = async (deps: MqttEndpointDeps, options: MqttListenOpti
     requestCert: true,
     // Certificates out of date are judged by `deviceOf`, which pins the key: clocks at the edge are wrong.
     rejectUnauthorized: false,
-    handshakeTimeout: options.handshakeMs ?? HANDSHAKE_MS_MAX,
+    handshakeTimeout: options.handshakeMs ?? MQTT_HANDSHAKE_MS_MAX,
     sessionTimeout: TICKET_SECONDS,
   })
-  server.maxConnections = CONNECTIONS_MAX
+  server.maxConnections = MQTT_CONNECTIONS_MAX
   const sockets = new Set<Duplex>()
   server.on('connection', socket => {
     sockets.add(socket)
@@ -240,7 +238,7 @@ export const listenMqtt = async (deps: MqttEndpointDeps, options: MqttListenOpti
     endpoint,
     close: () =>
       new Promise(resolve => {
-        const cancel = clock.after(CLOSE_MS_MAX, () => {
+        const cancel = clock.after(MQTT_STOP_MS_MAX, () => {
           for (const socket of sockets) socket.destroy()
         })
         server.close(() => {

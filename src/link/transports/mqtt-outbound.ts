@@ -1,6 +1,7 @@
 // What one side of an MQTT connection publishes: in order, within the other side's Receive Maximum, with topic aliases where it takes
 // them. The same on both sides. Nothing is kept for sending again: sessions end with their connection. MQTT 5 sections 3.3.2.3.4, 4.9.
 
+import { MQTT_INFLIGHT_MAX } from '../limits.ts'
 import { encodePacket } from './mqtt-packets.ts'
 
 export interface OutboundMessage {
@@ -19,9 +20,6 @@ export interface OutboundBounds {
   /** Of a whole packet. */
   readonly packetBytesMax: number
 }
-
-/** Messages of QoS 1 under way at once, whatever the other side would take: more only fills the path's buffers. */
-export const INFLIGHT_MAX = 32
 
 export class Outbound {
   readonly #write: (bytes: Buffer) => void
@@ -68,7 +66,7 @@ export class Outbound {
   }
 
   #mayGo(message: OutboundMessage): boolean {
-    return message.qos === 0 || (this.#inflight?.size ?? 0) < Math.min(INFLIGHT_MAX, this.#bounds.receiveMaximum)
+    return message.qos === 0 || (this.#inflight?.size ?? 0) < Math.min(MQTT_INFLIGHT_MAX, this.#bounds.receiveMaximum)
   }
 
   #send({ topic, payload, qos, retain, expirySeconds }: OutboundMessage): boolean {

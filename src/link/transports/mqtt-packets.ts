@@ -2,15 +2,12 @@
 // library's parser never sees more than one whole packet: what a stranger declares is not what is allocated. Source: MQTT 5 section 2.
 
 import { generate, type Packet, parser, writeToStream } from 'mqtt-packet'
-import { FRAME_BYTES_MAX } from '../limits.ts'
-import { TOPIC_BYTES_MAX } from './mqtt-topics.ts'
+import { FRAME_BYTES_MAX, MQTT_OVERHEAD_BYTES_MAX } from '../limits.ts'
 
 export type { Packet } from 'mqtt-packet'
 
-/** A frame with its topic, identifiers and properties; a larger packet ends the connection (0x95) before it is read. */
-export const PACKET_BYTES_MAX = FRAME_BYTES_MAX + TOPIC_BYTES_MAX + 256
-/** A CONNECT with a will and names of the greatest length; all that a connection may send before it is known. */
-export const CONNECT_BYTES_MAX = 1024
+/** Of a whole packet. */
+export const PACKET_BYTES_MAX = FRAME_BYTES_MAX + MQTT_OVERHEAD_BYTES_MAX
 
 /** MQTT 5 section 2.4, as far as they are used here. */
 export const REASON = {

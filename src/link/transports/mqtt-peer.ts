@@ -4,10 +4,20 @@
 
 import { isUtf8 } from 'node:buffer'
 import type { Duplex } from 'node:stream'
-import { FRAME_BYTES_MAX, QUEUE_BYTES_MAX } from '../limits.ts'
+import {
+  FRAME_BYTES_MAX,
+  MQTT_ALIASES_MAX,
+  MQTT_ANSWERS_MAX,
+  MQTT_CLOSE_MS_MAX,
+  MQTT_CONNECT_BYTES_MAX,
+  MQTT_CONNECT_MS_MAX,
+  MQTT_REASON_CHARS_MAX,
+  MQTT_RECEIVE_MAXIMUM,
+  QUEUE_BYTES_MAX,
+} from '../limits.ts'
 import type { Connection } from '../link.ts'
 import { InboundAliases, Outbound } from './mqtt-outbound.ts'
-import { CONNECT_BYTES_MAX, type Decoder, encodePacket, PACKET_BYTES_MAX, type Packet, PacketReader, REASON } from './mqtt-packets.ts'
+import { type Decoder, encodePacket, PACKET_BYTES_MAX, type Packet, PacketReader, REASON } from './mqtt-packets.ts'
 import {
   connectFault,
   filterRefusal,
@@ -43,19 +53,8 @@ export interface PeerHost {
   gone(peer: MqttPeer): void
 }
 
-/** Messages of QoS 1 a client may have under way towards us; each is acknowledged as it is read. */
-const RECEIVE_MAXIMUM = 16
-/** `up` and `alive`. */
-const ALIASES_MAX = 2
-/** Answers not yet taken by the socket; a client that asks for more without reading is cut. */
-const ANSWERS_MAX = 1024
-const REASON_CHARS_MAX = 200
 /** MQTT 5 section 3.1.2.10. */
 const KEEPALIVE_FACTOR = 1.5
-/** From the end of TLS to a whole CONNECT. */
-const CONNECT_MS_MAX = 10_000
-/** For the other side to close after it was told; then the socket is cut. */
-const CLOSE_MS_MAX = 5000
 
 /** MQTT 3.1.1's "unacceptable protocol version". */
 const REFUSAL_OF_3 = Buffer.from([0x20, 2, 0, 1])
@@ -71,7 +70,7 @@ export class MqttPeer implements Connection {
   readonly #socket: Duplex
   readonly #host: PeerHost
   readonly #reader: PacketReader
-  readonly #aliases = new InboundAliases(ALIASES_MAX)
+  readonly #aliases = new InboundAliases(MQTT_ALIASES_MAX)
   #outbound: Outbound | undefined
   #keepaliveMs = 0
   /** QoS granted. */
@@ -86,8 +85,8 @@ export class MqttPeer implements Connection {
     this.#socket = socket
     this.#host = host
     this.proven = proven
-    this.deadlineMs = host.mono() + CONNECT_MS_MAX
-    this.#reader = new PacketReader(host.decode, this, CONNECT_BYTES_MAX)
+    this.deadlineMs = host.mono() + MQTT_CONNECT_MS_MAX
+    this.#reader = new PacketReader(host.decode, this, MQTT_CONNECT_BYTES_MAX)
     socket.on('data', (chunk: Buffer) => {
       // All that one chunk brings about goes out as one TLS record.
       socket.cork()
@@ -133,7 +132,7 @@ export class MqttPeer implements Connection {
   end(reasonCode: number, reason: string): void {
     if (this.#over) return
     const bytes = this.#outbound
-      ? encodePacket({ cmd: 'disconnect', reasonCode, properties: { reasonString: reason.slice(0, REASON_CHARS_MAX) } })
+      ? encodePacket({ cmd: 'disconnect', reasonCode, properties: { reasonString: reason.slice(0, MQTT_REASON_CHARS_MAX) } })
       : undefined
     this.#finish(reason)
     if (bytes) this.#socket.end(bytes)
@@ -192,7 +191,7 @@ export class MqttPeer implements Connection {
   #finish(reason: string): void {
     if (this.#over) return
     this.#over = true
-    this.deadlineMs = this.#host.mono() + CLOSE_MS_MAX
+    this.deadlineMs = this.#host.mono() + MQTT_CLOSE_MS_MAX
     this.#reader.stop()
     this.#outbound = undefined
     this.#socket.resume()
@@ -203,7 +202,12 @@ export class MqttPeer implements Connection {
   #refuse(reasonCode: number, why: string): void {
     this.#host.refused(why)
     this.#socket.write(
-      encodePacket({ cmd: 'connack', sessionPresent: false, reasonCode, properties: { reasonString: why.slice(0, REASON_CHARS_MAX) } }),
+      encodePacket({
+        cmd: 'connack',
+        sessionPresent: false,
+        reasonCode,
+        properties: { reasonString: why.slice(0, MQTT_REASON_CHARS_MAX) },
+      }),
     )
     this.end(reasonCode, why)
   }
@@ -227,7 +231,7 @@ export class MqttPeer implements Connection {
     this.#outbound = new Outbound(
       {
         receiveMaximum: properties?.receiveMaximum ?? 0xffff,
-        topicAliasMaximum: isPositive(properties?.topicAliasMaximum) ? Math.min(ALIASES_MAX, properties.topicAliasMaximum) : 0,
+        topicAliasMaximum: isPositive(properties?.topicAliasMaximum) ? Math.min(MQTT_ALIASES_MAX, properties.topicAliasMaximum) : 0,
         packetBytesMax: properties?.maximumPacketSize ?? Number.POSITIVE_INFINITY,
       },
       bytes => this.#write(bytes),
@@ -242,10 +246,10 @@ export class MqttPeer implements Connection {
         properties: {
           ...(properties?.sessionExpiryInterval ? { sessionExpiryInterval: 0 } : {}),
           ...(clientId === '' ? { assignedClientIdentifier: this.clientId } : {}),
-          receiveMaximum: RECEIVE_MAXIMUM,
+          receiveMaximum: MQTT_RECEIVE_MAXIMUM,
           maximumQoS: 1,
           maximumPacketSize: PACKET_BYTES_MAX,
-          topicAliasMaximum: ALIASES_MAX,
+          topicAliasMaximum: MQTT_ALIASES_MAX,
           wildcardSubscriptionAvailable: false,
           subscriptionIdentifiersAvailable: false,
           sharedSubscriptionAvailable: false,
@@ -341,7 +345,7 @@ export class MqttPeer implements Connection {
 
   #leave({ properties }: PacketOf<'disconnect'>): void {
     const reason = properties?.reasonString
-    this.#finish(typeof reason === 'string' && reason !== '' ? reason.slice(0, REASON_CHARS_MAX) : 'closed by the other side')
+    this.#finish(typeof reason === 'string' && reason !== '' ? reason.slice(0, MQTT_REASON_CHARS_MAX) : 'closed by the other side')
     this.#socket.end()
   }
 
@@ -358,7 +362,7 @@ export class MqttPeer implements Connection {
 
   #answer(packet: Packet): void {
     if (this.#over) return
-    if (++this.#answers > ANSWERS_MAX) {
+    if (++this.#answers > MQTT_ANSWERS_MAX) {
       this.#finish('slow')
       this.#socket.destroy()
     } else this.#socket.write(encodePacket(packet), this.#answered)

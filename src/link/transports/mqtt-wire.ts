@@ -2,7 +2,7 @@
 // reconnect of its own (the link above has both). CONNECT and SUBSCRIBE go out together, which saves a round trip.
 
 import type { Duplex } from 'node:stream'
-import { QUEUE_BYTES_MAX } from '../limits.ts'
+import { MQTT_ALIASES_MAX, MQTT_REASON_CHARS_MAX, MQTT_RECEIVE_MAXIMUM, QUEUE_BYTES_MAX } from '../limits.ts'
 import { InboundAliases, Outbound, type OutboundMessage } from './mqtt-outbound.ts'
 import { createDecoder, encodePacket, PACKET_BYTES_MAX, type Packet, PacketReader, REASON } from './mqtt-packets.ts'
 
@@ -49,12 +49,7 @@ export interface MqttClient {
   close(reason: string): void
 }
 
-/** Messages of QoS 1 the server may have under way towards us. */
-const RECEIVE_MAXIMUM = 16
-/** Topics the server may name by a number. */
-const ALIASES_MAX = 4
 const KEEPALIVE_SECONDS_MAX = 0xffff
-const REASON_CHARS_MAX = 200
 const SUBSCRIBE_ID = 1
 
 /** The server said no to the connection. */
@@ -78,9 +73,9 @@ const connectPacket = (options: MqttClientOptions): Packet => ({
   keepalive: Math.min(KEEPALIVE_SECONDS_MAX, Math.ceil(options.keepaliveSeconds)),
   properties: {
     ...(options.sessionExpirySeconds > 0 ? { sessionExpiryInterval: options.sessionExpirySeconds } : {}),
-    receiveMaximum: RECEIVE_MAXIMUM,
+    receiveMaximum: MQTT_RECEIVE_MAXIMUM,
     maximumPacketSize: PACKET_BYTES_MAX,
-    topicAliasMaximum: ALIASES_MAX,
+    topicAliasMaximum: MQTT_ALIASES_MAX,
   },
   ...(options.will
     ? {
@@ -105,7 +100,7 @@ const subscribePacket = (options: MqttClientOptions): Packet => ({
 const hex = (code: number): string => `0x${code.toString(16).padStart(2, '0')}`
 
 /** Properties come from the other side: a field given twice is a list. */
-const textOf = (value: unknown): string => (typeof value === 'string' ? value.slice(0, REASON_CHARS_MAX).split(/[\r\n]/, 1)[0]! : '')
+const textOf = (value: unknown): string => (typeof value === 'string' ? value.slice(0, MQTT_REASON_CHARS_MAX).split(/[\r\n]/, 1)[0]! : '')
 const numberOf = (value: unknown, otherwise: number): number => (typeof value === 'number' ? value : otherwise)
 
 class Client implements MqttClient {
@@ -115,7 +110,7 @@ class Client implements MqttClient {
   serverKeepaliveSeconds: number | undefined
   readonly #socket: Duplex
   readonly #reader: PacketReader
-  readonly #aliases = new InboundAliases(ALIASES_MAX)
+  readonly #aliases = new InboundAliases(MQTT_ALIASES_MAX)
   #outbound: Outbound | undefined
   /** Settles the opening. */
   #opened: ((error: Error | undefined) => void) | undefined
@@ -173,7 +168,7 @@ class Client implements MqttClient {
     if (this.#over) return
     this.#finish(reason)
     if (this.#socket.destroyed) return
-    const reasonString = reason.slice(0, REASON_CHARS_MAX)
+    const reasonString = reason.slice(0, MQTT_REASON_CHARS_MAX)
     this.#socket.end(encodePacket({ cmd: 'disconnect', reasonCode, properties: { reasonString } }))
   }
 
@@ -232,7 +227,7 @@ class Client implements MqttClient {
     this.serverKeepaliveSeconds = typeof properties?.serverKeepAlive === 'number' ? properties.serverKeepAlive : undefined
     const bounds = {
       receiveMaximum: numberOf(properties?.receiveMaximum, 0xffff),
-      topicAliasMaximum: Math.min(ALIASES_MAX, numberOf(properties?.topicAliasMaximum, 0)),
+      topicAliasMaximum: Math.min(MQTT_ALIASES_MAX, numberOf(properties?.topicAliasMaximum, 0)),
       packetBytesMax: numberOf(properties?.maximumPacketSize, Number.POSITIVE_INFINITY),
     }
     this.#outbound = new Outbound(bounds, bytes => this.#write(bytes))

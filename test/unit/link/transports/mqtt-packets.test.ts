@@ -1,8 +1,7 @@
 import t from 'tap'
-import { FRAME_BYTES_MAX } from '../../../../src/link/limits.ts'
-import { INFLIGHT_MAX, InboundAliases, Outbound } from '../../../../src/link/transports/mqtt-outbound.ts'
+import { FRAME_BYTES_MAX, MQTT_CONNECT_BYTES_MAX, MQTT_INFLIGHT_MAX } from '../../../../src/link/limits.ts'
+import { InboundAliases, Outbound } from '../../../../src/link/transports/mqtt-outbound.ts'
 import {
-  CONNECT_BYTES_MAX,
   createDecoder,
   encodePacket,
   PACKET_BYTES_MAX,
@@ -119,8 +118,12 @@ t.test('no bytes at all make the reader throw, tell a fault twice, or go on afte
 t.test('a length above the bound is a fault as soon as it is declared, and a length without an end is one too', async t => {
   t.strictSame(read([Buffer.of(0x30, 0xff, 0xff, 0xff, 0x7f)]).faults, [REASON.tooLarge])
   t.strictSame(read([Buffer.of(0x30, 0xff), Buffer.of(0xff, 0xff), Buffer.of(0xff)]).faults, [REASON.malformed])
-  t.strictSame(read([Buffer.of(0x10, 0x80, 0x08)], CONNECT_BYTES_MAX).faults, [REASON.tooLarge], 'a CONNECT of 1024 bytes and a header')
-  t.strictSame(read([Buffer.of(0x10, 0x80, 0x07)], CONNECT_BYTES_MAX).faults, [])
+  t.strictSame(
+    read([Buffer.of(0x10, 0x80, 0x08)], MQTT_CONNECT_BYTES_MAX).faults,
+    [REASON.tooLarge],
+    'a CONNECT of 1024 bytes and a header',
+  )
+  t.strictSame(read([Buffer.of(0x10, 0x80, 0x07)], MQTT_CONNECT_BYTES_MAX).faults, [])
 })
 
 t.test('a frame of the greatest length fits, with the longest topic', async t => {
@@ -175,7 +178,7 @@ t.test('no more messages of QoS 1 are under way than the other side takes; the r
   t.equal(out.waitingBytes, 0)
   const wide = outbound({ receiveMaximum: 0xffff })
   for (let i = 0; i < 100; i++) wide.out.publish({ topic: 't', payload: '', qos: 1 })
-  t.equal(wide.published().length, INFLIGHT_MAX)
+  t.equal(wide.published().length, MQTT_INFLIGHT_MAX)
 })
 
 t.test('a topic is named once, then by its alias; the other side resolves it, and no alias that was not given', async t => {
