@@ -3,7 +3,7 @@
 import type { Readable, Writable } from 'node:stream'
 import type { Clock } from '../base/clock.ts'
 import { ApiError } from '../base/errors.ts'
-import { BODY_BYTES_MAX, REQUEST_MS_MAX, WRITE_CHUNK_BYTES } from './limits.ts'
+import { BODY_BYTES_MAX, REQUEST_MS_MAX, WRITE_CHUNK_BYTES, WRITE_STALL_MS_MAX } from './limits.ts'
 import type { BodyBound, Sink } from './message.ts'
 import { tooLarge } from './refusal.ts'
 
@@ -78,19 +78,50 @@ export const sinkOver = (stream: Writable, signal: AbortSignal): Sink => ({
   signal,
 })
 
-/** Writes buffers in pieces of a useful size and ends the stream. Rejects where one cannot be had: the answer is cut then. */
-export const writeBuffers = async (stream: Writable, buffers: Iterable<Buffer>): Promise<void> => {
+/** Settles when what was written last has been taken by the system, or the stream is gone. */
+const finished = (stream: Writable): Promise<void> =>
+  new Promise(resolve => {
+    if (stream.writableFinished || stream.destroyed) return resolve()
+    stream.once('finish', resolve)
+    stream.once('close', resolve)
+  })
+
+/** Pieces of a useful size: small buffers put together, large ones cut. */
+function* piecesOf(buffers: Iterable<Buffer>): Generator<Buffer> {
   let pending: Buffer[] = []
   let bytes = 0
-  for (const buffer of buffers) {
-    pending.push(buffer)
-    bytes += buffer.length
-    if (bytes < WRITE_CHUNK_BYTES) continue
-    if (stream.destroyed) return
-    stream.write(Buffer.concat(pending, bytes))
-    pending = []
-    bytes = 0
-    if (stream.writableNeedDrain) await wantsMore(stream)
+  for (const buffer of buffers)
+    for (let at = 0; at < buffer.length; at += WRITE_CHUNK_BYTES) {
+      const part = buffer.subarray(at, at + WRITE_CHUNK_BYTES)
+      pending.push(part)
+      bytes += part.length
+      if (bytes < WRITE_CHUNK_BYTES) continue
+      yield Buffer.concat(pending, bytes)
+      pending = []
+      bytes = 0
+    }
+  yield Buffer.concat(pending, bytes)
+}
+
+export interface Patience {
+  readonly clock: Pick<Clock, 'after'>
+  /** Called when the client has not taken a piece within WRITE_STALL_MS_MAX. */
+  readonly cut: () => void
+}
+
+/** Writes buffers in pieces and ends the stream; a client that does not read them is cut off. Rejects where one cannot be had: the answer is cut then. */
+export const writeBuffers = async (stream: Writable, buffers: Iterable<Buffer>, { clock, cut }: Patience): Promise<void> => {
+  const within = async (taken: Promise<void>): Promise<void> => {
+    const cancel = clock.after(WRITE_STALL_MS_MAX, cut)
+    await taken
+    cancel()
   }
-  if (!stream.destroyed) stream.end(Buffer.concat(pending, bytes))
+  for (const piece of piecesOf(buffers)) {
+    if (stream.destroyed) return
+    stream.write(piece)
+    if (stream.writableNeedDrain) await within(wantsMore(stream))
+  }
+  if (stream.destroyed) return
+  stream.end()
+  await within(finished(stream))
 }

@@ -93,5 +93,9 @@ export const ACCEPT_MEMO_MAX = 256
 export const LOG_COMMIT_MS = 1_000
 /** Bytes of a list written to a connection at a time. */
 export const WRITE_CHUNK_BYTES = 256 * 1024
+/** A body below this is handed to the system at once. */
+export const SMALL_BODY_BYTES = 64 * 1024
+/** A client that has not taken such a piece within this (2 KB a second) does not read: its connection or stream is cut. */
+export const WRITE_STALL_MS_MAX = 120_000
 /** Entries of ordinary writers in metadata.managedFields; the oldest are folded into one. Source: k8s DefaultMaxUpdateManagers. */
 export const MANAGERS_MAX = 10

@@ -28,10 +28,11 @@ import {
   PROBE_AFTER_MS,
   REQUEST_MS_MAX,
   SESSION_MEMORY_MIB,
+  SMALL_BODY_BYTES,
   STREAMS_MAX,
   TICKET_SECONDS,
 } from './limits.ts'
-import type { ApiResponse } from './message.ts'
+import type { ApiResponse, StreamBody } from './message.ts'
 import { type Authenticator, deviceOf, type Peer, peerOf, requestIdentity } from './peer.ts'
 
 /**
@@ -67,6 +68,8 @@ export interface Listener {
   /** Settles when every connection is closed, within CLOSE_MS_MAX and a little. */
   close(): Promise<void>
 }
+
+const TIMEOUT = 504
 
 interface State extends ListenOptions {
   readonly server: Http2SecureServer
@@ -115,6 +118,11 @@ const lengthOf = (body: ApiResponse['body']): number | undefined => {
   return Buffer.isBuffer(body) ? body.length : body.bytes
 }
 
+/** Fits into the buffers of the system: nobody has to wait for its reader. */
+const isSmall = (body: ApiResponse['body']): body is Buffer => Buffer.isBuffer(body) && body.length < SMALL_BODY_BYTES
+
+const buffersOf = (body: Exclude<ApiResponse['body'], StreamBody>): Iterable<Buffer> => (Buffer.isBuffer(body) ? [body] : body)
+
 const headersOf = (response: ApiResponse): Record<string, string | string[]> => {
   const length = lengthOf(response.body)
   const headers: Record<string, string | string[]> = { ...(response.headers as Record<string, string | string[]>) }
@@ -142,8 +150,8 @@ const answerH2 = async (state: State, stream: ServerHttp2Stream, headers: Incomi
   stream.respond({ ':status': response.status, ...headersOf(response) }, { endStream })
   if (endStream) return
   if (typeof response.body === 'function') return runStream(state, stream, response, () => stream.destroy())
-  if (Buffer.isBuffer(response.body)) stream.end(response.body)
-  else await writeBuffers(stream, response.body)
+  if (isSmall(response.body)) stream.end(response.body)
+  else await writeBuffers(stream, buffersOf(response.body), { clock: state.clock, cut: () => stream.destroy() })
   // A body nobody wanted to the end: tell the client to stop sending it.
   if (response.status === 413) stream.close()
 }
@@ -173,14 +181,19 @@ const answerH1 = async (state: State, request: IncomingMessage, reply: ServerRes
   })
   if (reply.destroyed) return cancelBody(response)
   const bare = request.method === 'HEAD' || response.status === 304
+  // Whoever trickles his body is answered and let go of; the rest of it is not waited for.
+  if (response.status === TIMEOUT) {
+    reply.setHeader('connection', 'close')
+    reply.on('finish', () => socket.destroySoon())
+  }
   reply.writeHead(response.status, headersOf(response))
   if (bare) reply.end()
   else if (typeof response.body === 'function') {
     // The head goes out now: a watch may have nothing to say for a while.
     reply.flushHeaders()
     await runStream(state, reply, response, () => socket.destroy())
-  } else if (Buffer.isBuffer(response.body)) reply.end(response.body)
-  else await writeBuffers(reply, response.body)
+  } else if (isSmall(response.body)) reply.end(response.body)
+  else await writeBuffers(reply, buffersOf(response.body), { clock: state.clock, cut: () => socket.destroy() })
 }
 
 const upgrade = (state: State, request: IncomingMessage, socket: TLSSocket, head: Buffer): void => {
