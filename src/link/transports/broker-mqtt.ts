@@ -6,6 +6,7 @@ import type { IClientOptions, IClientPublishOptions, MqttClient } from 'mqtt'
 import { messageOf } from '../../base/errors.ts'
 import type { BrokerLine, LineOptions, OpenLine, PublishOptions } from './broker-line.ts'
 import { PACKET_BYTES_MAX, REASON } from './mqtt-packets.ts'
+import { PacketGuard } from './packet-guard.ts'
 import { type Credentials, createTlsDial, dialFailure, hostOf } from './tls-dial.ts'
 
 export interface MqttLineOptions {
@@ -112,6 +113,11 @@ export const mqttLine = ({ url, credentials }: MqttLineOptions): OpenLine => {
     try {
       await once(socket, 'secureConnect', { signal })
       const { MqttClient: Client } = await import('mqtt')
+      // Before the package's own: it would gather whatever length a broker declares.
+      const guard = new PacketGuard(PACKET_BYTES_MAX)
+      socket.on('data', (chunk: Buffer) => {
+        if (!guard.take(chunk)) socket.destroy(new Error('protocol: the broker sent a packet that is too large'))
+      })
       const line = new MqttLine(new Client(() => socket, clientOptions(options)))
       await line.accepted(signal)
       return line
