@@ -79,6 +79,8 @@ const run = async (deps: LocalExecDeps, query: URLSearchParams, socket: Duplex, 
   const { target, request } = asked(query)
   const gone = new AbortController()
   socket.on('close', () => gone.abort())
+  // Input has an end of its own: who closes his side of the socket has gone away.
+  socket.on('end', () => void socket.destroy())
   const { stdout, stderr, status } = EXEC_CHANNELS
   const upgraded = { resolve: (): void => {} }
   const whenUpgraded = new Promise<void>(resolve => {
