@@ -283,7 +283,8 @@ for (const [name, openUnder] of Object.entries(TRANSPORTS)) {
     link.sync()
     const contact = link.lastContactMs
     await until(() => link.lastContactMs !== contact)
-    t.ok(cost('keepalive: ping and pong') < 150)
+    // Where messages are acknowledged, the last of what went before may still come in.
+    t.ok(cost('keepalive: ping and pong') < (name.includes('acknowledged') ? 300 : 150))
 
     link.addEvent({
       regarding: { kind: 'Pod', name: 'a', uid: 'u' },
