@@ -328,7 +328,7 @@ for (const [name, openUnder] of Object.entries(TRANSPORTS)) {
     cost('goodbye')
     const stranger = w.open({ dialer: w.under.dialer() })
     await until(() => stranger.connected)
-    t.ok(cost('reconnect without change, full handshake') < 5300)
+    t.ok(cost('reconnect without change, full handshake') < 5600)
     await stranger.close()
     t.comment(JSON.stringify(costs))
   })
