@@ -44,6 +44,8 @@ const KIND = { frame: 0, confirm: 1, close: 2 } as const
 const BODY_HEADER_BYTES = 5
 const SEQUENCE_MAX = 0xffff_fffe
 const REASON_CHARS_MAX = 256
+/** No more can be unconfirmed at the other side, and so early here: the window, and the one frame that is let through when nothing flies. */
+const EARLY_BYTES_MAX = BROKER_WINDOW_BYTES + FRAME_BYTES_MAX
 
 const ignore = (): void => {}
 
@@ -67,6 +69,7 @@ export class SealedConnection implements Connection {
   #freshFrames = 0
   #freshBytes = 0
   #early: Map<number, Buffer> | undefined
+  #earlyBytes = 0
   #gap: Cancel | undefined
   #proven = false
   #over = false
@@ -149,8 +152,13 @@ export class SealedConnection implements Connection {
       this.#port.proven(this)
     }
     if (ahead > 1) {
+      if (this.#earlyBytes + body.length > EARLY_BYTES_MAX) {
+        this.close('protocol: more came than was confirmed')
+        return
+      }
       this.#early ??= new Map()
       this.#early.set(sequence, body)
+      this.#earlyBytes += body.length
       this.#gap ??= this.#port.clock.after(BROKER_GAP_MS, () => this.close('the broker lost a message'))
       return
     }
@@ -160,7 +168,7 @@ export class SealedConnection implements Connection {
   #takeInOrder(first: Buffer): void {
     for (let body: Buffer | undefined = first; body && !this.#over; body = this.#early?.get(this.#received + 1)) {
       this.#received++
-      this.#early?.delete(this.#received)
+      if (this.#early?.delete(this.#received)) this.#earlyBytes -= body.length
       this.#take(body)
     }
     if (this.#over) return

@@ -3,7 +3,7 @@
 
 import type { Clock } from '../../../../src/base/clock.ts'
 import { parseBrokerFrame } from '../../../../src/link/transports/broker-frames.ts'
-import { newEphemeral, sealKeys, type Transcript } from '../../../../src/link/transports/seal.ts'
+import { keyOf, newEphemeral, seal, sealKeys, type Transcript } from '../../../../src/link/transports/seal.ts'
 import { SealedConnection, type SealedPort } from '../../../../src/link/transports/sealed.ts'
 
 export interface SealedEnd {
@@ -16,7 +16,14 @@ export interface SealedEnd {
 
 export type Post = (from: 'device' | 'server', payload: Uint8Array) => void
 
-export const sealedPair = (clock: Pick<Clock, 'after'>, post: Post): { readonly device: SealedEnd; readonly server: SealedEnd } => {
+export interface SealedPair {
+  readonly device: SealedEnd
+  readonly server: SealedEnd
+  /** A frame under a number of one's own choice, by a device that keeps to nothing. */
+  sealUp(sequence: number, frame: string): Uint8Array
+}
+
+export const sealedPair = (clock: Pick<Clock, 'after'>, post: Post): SealedPair => {
   const [mine, theirs] = [newEphemeral(), newEphemeral()]
   const transcript: Transcript = {
     cluster: '0123456789abcdef',
@@ -51,5 +58,10 @@ export const sealedPair = (clock: Pick<Clock, 'after'>, post: Post): { readonly 
       },
     }
   }
-  return { device: end('device', 'up'), server: end('server', 'down') }
+  return {
+    device: end('device', 'up'),
+    server: end('server', 'down'),
+    sealUp: (sequence, frame) =>
+      seal(keyOf(keys, 'up'), transcript.conversation, sequence, Buffer.concat([Buffer.alloc(5), Buffer.from(frame)])),
+  }
 }

@@ -116,6 +116,18 @@ t.test('a flood of numbers far ahead is dropped, and keeps nothing', async t => 
   t.strictSame(server.frames, ['x', 'x', 'x'])
 })
 
+t.test('a device that leaves a gap and floods behind it is cut off before it costs much', async t => {
+  const { server, sealUp, clock } = withLetters()
+  const counts: number[] = []
+  for (let sequence = 2; !server.connection.over; sequence++) {
+    server.hear(sealUp(sequence, 'x'.repeat(100_000)))
+    counts.push(sequence)
+  }
+  await turn()
+  t.strictSame([counts.length, server.frames, server.closes], [4, [], ['protocol: more came than was confirmed']])
+  t.equal(clock.armed, 0)
+})
+
 /** What a broker may do with the letters that lie there. */
 const deed = fc.record({
   pick: fc.nat({ max: 40 }),
