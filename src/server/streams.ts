@@ -33,8 +33,13 @@ const requestOf = (request: PodStreamRequest): StreamRequest => {
 
 const nodeOf = (pod: KubeObject): string => (pod as unknown as Pod).spec.nodeName ?? ''
 
+/** What is asked of the hub. */
+export interface StreamHub extends Pick<Hub, 'openStream'> {
+  contact(device: string): { readonly connected: boolean; readonly silentMs: number } | undefined
+}
+
 /** The streams of pods over the hub. */
-export const createPodStreams = (hub: Pick<Hub, 'contact' | 'openStream'>): PodStreams => {
+export const createPodStreams = (hub: StreamHub): PodStreams => {
   const check = (pod: KubeObject): void => {
     const node = nodeOf(pod)
     const contact = hub.contact(node)
