@@ -3,6 +3,7 @@
 
 import { chmodSync, chownSync, rmSync } from 'node:fs'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
+import type { Duplex } from 'node:stream'
 import { ApiError, messageOf } from '../base/errors.ts'
 import { isObject } from '../base/json.ts'
 import type { Log } from '../base/log.ts'
@@ -116,7 +117,13 @@ export const openLocalApi = async (deps: LocalApiDeps): Promise<LocalApi> => {
       else refuse(response, error)
     })
   })
-  server.on('upgrade', (request, socket, head) => serveExec(deps, request, socket, head))
+  // The server forgets connections that were upgraded; closing it would wait for their commands.
+  const upgraded = new Set<Duplex>()
+  server.on('upgrade', (request, socket, head) => {
+    upgraded.add(socket)
+    socket.on('close', () => upgraded.delete(socket))
+    serveExec(deps, request, socket, head)
+  })
   // A caller who says nothing gives its place up; one who reads logs keeps it.
   server.headersTimeout = LOCAL_REQUEST_MS_MAX
   server.requestTimeout = LOCAL_REQUEST_MS_MAX
@@ -135,6 +142,7 @@ export const openLocalApi = async (deps: LocalApiDeps): Promise<LocalApi> => {
       new Promise(resolve => {
         server.close(() => resolve())
         server.closeAllConnections()
+        for (const socket of upgraded) socket.destroy()
       }),
   }
 }

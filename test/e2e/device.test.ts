@@ -167,7 +167,7 @@ t.test('an operator at the device', { skip }, async t => {
   await until('press is held', async () => (await find('press'))?.containers[0]?.state === 'waiting')
   await agent.kill()
   t.match(await tell('doctor'), { code: 1, stderr: /no agent is running there\nhint: start it: helio agent/ })
-  await kept(startAgent(device, ...groups))
+  const again = await kept(startAgent(device, ...groups))
   t.match(await find('press'), { summary: 'Held' })
   t.match(await json<DeviceStatus>('status'), { holds: [{ name: 'press', by: 'root', reason: 'guard is open' }] })
 
@@ -181,6 +181,13 @@ t.test('an operator at the device', { skip }, async t => {
   await until('press runs again', async () => (await find('press'))?.summary === 'Running')
   t.same((await json<DeviceStatus>('status')).holds, [])
   await until('the server forgets the hold', async () => (await central('hold', 'list')).stdout === '')
+
+  t.comment('a command that is open does not keep the agent from ending')
+  const open = tell('exec', 'press', '--', 'sh', '-c', 'echo yes > /begun; sleep 600')
+  await until('the command runs', async () => (await tell('exec', 'press', '--', 'cat', '/begun')).code === 0)
+  t.equal(await again.stop(), 0)
+  t.match(await open, { code: 1, stderr: /the agent broke off/ })
+  await kept(startAgent(device, ...groups))
 
   t.comment('another user')
   cpSync(dirname(HELIO), join(dir, 'dist'), { recursive: true })
