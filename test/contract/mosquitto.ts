@@ -81,6 +81,11 @@ export const openMosquitto = async (dataDir: string): Promise<Mosquitto> => {
       state.child = await run(folder, text => {
         state.log = (state.log + text).slice(-1_000_000)
       })
+      // A test that breaks off leaves no broker behind.
+      const { child } = state
+      const end = (): void => void child.kill('SIGKILL')
+      process.once('exit', end)
+      child.once('exit', () => process.off('exit', end))
     },
     async kill() {
       if (!state.child) return
