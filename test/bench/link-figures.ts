@@ -55,11 +55,13 @@ export const jsonOf = (figures: readonly Figure[]): string =>
 
 export const pause = (ms: number): Promise<void> => systemClock.sleep(ms)
 
+const LOOK_MS = 20
+
 /** Looks until it is so; says what did not come. */
 export const eventually = async (what: string, patienceMs: number, look: () => boolean | Promise<boolean>): Promise<void> => {
   const endMs = systemClock.mono() + patienceMs
   while (!(await look())) {
     if (systemClock.mono() > endMs) throw new Error(`waited in vain: ${what}`)
-    await pause(250)
+    await pause(LOOK_MS)
   }
 }

@@ -18,7 +18,9 @@ const MONTH_DAYS = 30
 const REPORTS_A_DAY = 4
 /** Facts written on an idle day: the clock's floor every 6 h, the counters of bytes every 4 h. */
 const FACTS_A_DAY = 4 + 6
-const PINGS = 8
+const PINGS = 7
+/** For a ping, its answer and their acknowledgements. */
+const PING_MS = 1000
 const QUIET_MS = 4000
 const JOIN_MS = 120_000
 
@@ -89,14 +91,18 @@ const join9 = async (wire: Wire): Promise<readonly Placed[]> => {
   return placed
 }
 
+const middle = (all: readonly Bytes[]): Bytes => [...all].sort((a, b) => total(a) - total(b))[Math.floor(all.length / 2)]!
+
 /** One ping and its answer, and one report of the link's usage, on each way. */
 const measureParts = async (bench: Bench, devices: readonly WireDevice[]): Promise<ReadonlyMap<Transport, Parts>> => {
-  for (const device of devices) device.reset()
+  const samples: (readonly Bytes[])[] = []
   for (let i = 0; i < PINGS; i++) {
+    for (const device of devices) device.reset()
     await Promise.all(devices.map(device => device.helio('device', 'sync')))
-    await pause(500)
+    await pause(PING_MS)
+    samples.push(devices.map(device => device.bytes()))
   }
-  const pings = await settle(devices)
+  const pings = devices.map((_, i) => middle(samples.map(each => each[i]!)))
   const report = async (...words: string[]): Promise<readonly Bytes[]> => {
     for (const device of devices) device.reset()
     await Promise.all(devices.map(device => device.helio('device', 'link', ...words)))
@@ -108,14 +114,14 @@ const measureParts = async (bench: Bench, devices: readonly WireDevice[]): Promi
     bench.say({
       part: 'exchange',
       what: `${transport}: one keepalive`,
-      value: total(pings[i]!) / PINGS,
+      value: total(pings[i]!),
       unit: 'B',
-      from: `${PINGS}: ${ways(pings[i]!)}`,
+      from: `${ways(pings[i]!)}; the middle of ${PINGS}`,
     })
     bench.say({ part: 'exchange', what: `${transport}: one status report`, value: total(reports[i]!), unit: 'B', from: ways(reports[i]!) })
     bench.say({ part: 'flash', what: `${transport}: one fact`, value: (processFigures(pid).writtenBytes - written[i]!) / KB, unit: 'KB' })
   }
-  return new Map(devices.map(({ transport }, i) => [transport, { ping: total(pings[i]!) / PINGS, report: total(reports[i]!) }]))
+  return new Map(devices.map(({ transport }, i) => [transport, { ping: total(pings[i]!), report: total(reports[i]!) }]))
 }
 
 const measureChange = async (bench: Bench, wire: Wire, devices: readonly WireDevice[]): Promise<void> => {
@@ -182,14 +188,14 @@ const measureFlash = async (bench: Bench, devices: readonly WireDevice[], window
   })
 }
 
-const sayReturn = (bench: Bench, what: string, wanted: number, devices: readonly WireDevice[], all: readonly Bytes[]): void => {
+const sayReturn = (bench: Bench, what: string, wanted: number | undefined, devices: readonly WireDevice[], all: readonly Bytes[]): void => {
   for (const [i, bytes] of all.entries())
     bench.say({
       part: 'return',
       what: `${devices[i]!.transport}: ${what}`,
       value: total(bytes) / KB,
       unit: 'KB',
-      wanted,
+      ...(wanted === undefined ? {} : { wanted }),
       from: ways(bytes),
     })
 }
@@ -207,8 +213,10 @@ export const benchTraffic = async (bench: Bench): Promise<void> => {
   await measureWindow(bench, placed, parts)
   const written = Math.max(...placed.map(({ device }, i) => processFigures(device.pid).writtenBytes - before[i]!))
   await measureFlash(bench, devices, written)
-  await Promise.all(devices.map(device => device.cut()))
+  await Promise.all(devices.map(device => device.cut(false)))
   sayReturn(bench, 'resumed', 3, devices, await settle(devices))
+  await Promise.all(devices.map(device => device.cut(true)))
+  sayReturn(bench, 'full handshake', 6, devices, await settle(devices))
   await Promise.all(devices.map(device => device.restart()))
-  sayReturn(bench, 'full handshake (agent restarted)', 6, devices, await settle(devices))
+  sayReturn(bench, 'agent started again, all reported anew', undefined, devices, await settle(devices))
 }

@@ -28,8 +28,11 @@ export interface WireDevice {
   /** Settles when for `quietMs` nothing has passed. */
   quiet(quietMs: number): Promise<Bytes>
   helio(...args: string[]): Promise<CommandResult>
-  /** Resets the TCP connection that is there, under both ends; what still comes of it is not counted. */
-  cut(): Promise<void>
+  /**
+   * Resets the TCP connection that is there, under both ends; what still comes of it is not counted. `forget`: the first dial after it is
+   * reset too, which makes the device forget its TLS session; only the second is counted.
+   */
+  cut(forget: boolean): Promise<void>
   restart(): Promise<void>
 }
 
@@ -73,7 +76,9 @@ const openCounters = (space: string): void => {
   const rules = `table inet ${TABLE} {
     counter up {}
     counter down {}
+    counter hello {}
     chain cut_out { type filter hook output priority -10; }
+    chain cut_hello { type filter hook output priority -5; }
     chain cut_in { type filter hook input priority -10; }
     chain out { type filter hook output priority 0; oifname "up0" counter name up; }
     chain in { type filter hook input priority 0; iifname "up0" counter name down; }
@@ -85,15 +90,12 @@ interface CounterJson {
   readonly nftables: readonly { readonly counter?: { readonly name: string; readonly bytes: number; readonly packets: number } }[]
 }
 
-const readCounters = (space: string): Bytes => {
+const readCounters = (space: string): Bytes & { readonly hello: number } => {
   const { nftables } = JSON.parse(tool('ip', 'netns', 'exec', space, 'nft', '-j', 'list', 'counters')) as CounterJson
   const counters = nftables.flatMap(({ counter }) => (counter ? [counter] : []))
-  const of = (name: string) => counters.find(counter => counter.name === name)
-  return {
-    up: of('up')?.bytes ?? 0,
-    down: of('down')?.bytes ?? 0,
-    packets: counters.reduce((sum, { packets }) => sum + packets, 0),
-  }
+  const of = (name: string) => counters.find(counter => counter.name === name) ?? { bytes: 0, packets: 0 }
+  const [up, down] = [of('up'), of('down')]
+  return { up: up.bytes, down: down.bytes, packets: up.packets + down.packets, hello: of('hello').packets }
 }
 
 const inSpace = (program: Actor, space: string): Actor => ({
@@ -131,9 +133,8 @@ interface DeviceOptions {
 }
 
 const deviceOf = async ({ bench, program, name, transport, space, dataDir, flags }: DeviceOptions): Promise<WireDevice> => {
-  const start = (...more: readonly string[]): Promise<Running> =>
-    startAs(inSpace(program, space), 'agent', '--data-dir', dataDir, '--runtime', 'process', ...more)
-  const state = { agent: await start(...flags) }
+  const start = (): Promise<Running> => startAs(inSpace(program, space), 'agent', '--data-dir', dataDir, '--runtime', 'process', ...flags)
+  const state = { agent: await start() }
   bench.cleanup(() => state.agent.kill())
   const nft = (...words: string[]): void => void tool('ip', 'netns', 'exec', space, 'nft', ...words)
   const helio = (...args: string[]): Promise<CommandResult> => runAs(program, [...args, '--data-dir', dataDir])
@@ -165,16 +166,25 @@ const deviceOf = async ({ bench, program, name, transport, space, dataDir, flags
       }
       return last
     },
-    async cut() {
-      const lines = tool('ip', 'netns', 'exec', space, 'ss', '-Htn', 'state', 'established', 'dport', '=', `:${PORTS[transport]}`)
-      const ports = [...lines.matchAll(/10\.219\.\d+\.2:(\d+)/g)].map(([, port]) => port!)
-      for (const port of ports) {
-        nft('add', 'rule', 'inet', TABLE, 'cut_in', 'tcp', 'dport', port, 'drop')
-        nft('add', 'rule', 'inet', TABLE, 'cut_out', 'tcp', 'sport', port, 'reject', 'with', 'tcp', 'reset')
+    async cut(forget) {
+      const port = String(PORTS[transport])
+      const lines = tool('ip', 'netns', 'exec', space, 'ss', '-Htn', 'state', 'established', 'dport', '=', `:${port}`)
+      for (const [, own] of lines.matchAll(/10\.219\.\d+\.2:(\d+)/g)) {
+        nft('add', 'rule', 'inet', TABLE, 'cut_in', 'tcp', 'dport', own!, 'drop')
+        nft('add', 'rule', 'inet', TABLE, 'cut_out', 'tcp', 'sport', own!, 'reject', 'with', 'tcp', 'reset')
       }
+      if (forget)
+        nft('add', 'rule', 'inet', TABLE, 'cut_hello', ...`tcp dport ${port} tcp flags & psh == psh counter name hello`.split(' '))
+      if (forget)
+        nft('add', 'rule', 'inet', TABLE, 'cut_hello', ...`tcp dport ${port} tcp flags & psh == psh reject with tcp reset`.split(' '))
       reset()
       // Asks for a ping, which meets the reset.
       await helio('device', 'sync')
+      if (forget) {
+        await eventually(`the dial of ${name}`, READY_PATIENCE_MS, () => readCounters(space).hello > 0)
+        nft('flush', 'chain', 'inet', TABLE, 'cut_hello')
+        reset()
+      }
       await eventually(`the reconnection of ${name}`, READY_PATIENCE_MS, async () => bytes().packets > 4 && (await connected()))
     },
     async restart() {
