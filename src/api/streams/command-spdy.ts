@@ -85,6 +85,7 @@ export const serveCommandSpdy = ({ socket, head, clock, protocol, options, run, 
   )
   const idle = watchIdle(clock, STREAM_IDLE_MS_MAX, () => socket.destroy())
   const connection = openSpdy(socket, head, {
+    clock,
     onStream(stream) {
       const name = stream.headers.get('streamtype') ?? ''
       if (!(expected as readonly string[]).includes(name) || streams.has(name)) return stream.end()

@@ -7,7 +7,7 @@ import type { KubeObject } from '../../base/object.ts'
 import { booleanParam } from '../query.ts'
 import { badRequest } from '../refusal.ts'
 import { COMMAND_CHARS_MAX, COMMAND_WORDS_MAX, RESIZE_BYTES_MAX, STATUS_BYTES_MAX } from './limits.ts'
-import { CHANNELS, type PodStream, type PodStreamRequest, type PodStreams } from './pod-stream.ts'
+import { CHANNELS, GONE, type PodStream, type PodStreamRequest, type PodStreams } from './pod-stream.ts'
 
 export interface CommandOptions {
   readonly what: 'exec' | 'attach'
@@ -94,7 +94,7 @@ export const runCommand = (
     try {
       const stream = await streams.open(requestOf(target.pod, target.container, options))
       state.stream = stream
-      if (state.gone) stream.end()
+      if (state.gone) stream.end(GONE)
       else connect(stream, client, options)
     } catch (error) {
       client.finish(failure(error))
@@ -112,7 +112,7 @@ export const runCommand = (
     },
     gone() {
       state.gone = true
-      state.stream?.end()
+      state.stream?.end(GONE)
     },
   }
 }

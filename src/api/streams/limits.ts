@@ -8,6 +8,8 @@ export const STREAM_IDLE_MS_MAX = 4 * 3_600_000
 export const STREAM_CREATE_MS_MAX = 30_000
 /** Bytes of a client that the device has not taken yet; above it the client's connection is not read. Below the link's own queue bound. */
 export const INBOUND_BYTES_MAX = 256 * 1024
+/** A connection that is not read because of that is written to this often: how a client that went meanwhile is noticed. */
+export const PAUSED_PROBE_MS = 5_000
 /** Bytes of one WebSocket message; a larger one closes the connection (1009). */
 export const MESSAGE_BYTES_MAX = 512 * 1024
 /** Bytes of one SPDY control frame, and of its header block once inflated; above them the connection ends. */

@@ -3,26 +3,37 @@
 
 import type { Writable } from 'node:stream'
 import type { Cancel, Clock } from '../../base/clock.ts'
-import { INBOUND_BYTES_MAX } from './limits.ts'
+import { INBOUND_BYTES_MAX, PAUSED_PROBE_MS } from './limits.ts'
 
 /** Stops and goes on reading a connection. */
 export interface Reading {
   pause(): void
   resume(): void
+  /** Sends something harmless: a connection that is not read shows only by writing that nobody is at its other end any more. */
+  probe(): void
 }
 
 export interface InboundPace {
   /** Counts bytes until their taker has settled. */
   take(bytes: number, taken: Promise<void> | void): void
+  /** The connection is over. */
+  close(): void
 }
 
 /** Reads no more while the bytes on their way exceed the bound. */
-export const createInboundPace = (reading: Reading): InboundPace => {
-  const state = { bytes: 0, paused: false }
+export const createInboundPace = (clock: Pick<Clock, 'after'>, reading: Reading): InboundPace => {
+  const state: { bytes: number; paused: boolean; cancel: Cancel } = { bytes: 0, paused: false, cancel: () => undefined }
+  const probeLater = (): void => {
+    state.cancel = clock.after(PAUSED_PROBE_MS, () => {
+      reading.probe()
+      probeLater()
+    })
+  }
   const done = (bytes: number) => (): void => {
     state.bytes -= bytes
     if (!state.paused || state.bytes > INBOUND_BYTES_MAX / 2) return
     state.paused = false
+    state.cancel()
     reading.resume()
   }
   return {
@@ -34,7 +45,9 @@ export const createInboundPace = (reading: Reading): InboundPace => {
       if (state.paused || state.bytes <= INBOUND_BYTES_MAX) return
       state.paused = true
       reading.pause()
+      probeLater()
     },
+    close: () => state.cancel(),
   }
 }
 

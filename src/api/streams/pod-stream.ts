@@ -34,3 +34,6 @@ export interface PodStreams {
 
 /** Channels of a command's stream. */
 export const CHANNELS = { stdin: 0, stdout: 1, stderr: 2, status: 3, resize: 4 } as const
+
+/** Ends a stream whose client has gone: at once, not behind input that nobody may ever read. */
+export const GONE = 'the client is gone'

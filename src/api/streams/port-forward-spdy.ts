@@ -57,6 +57,7 @@ export const servePortForwardSpdy = (wiring: Wiring): void => {
   const waiting = new Map<string, Half>()
   const idle = watchIdle(clock, STREAM_IDLE_MS_MAX, () => socket.destroy())
   openSpdy(socket, head, {
+    clock,
     onStream(stream) {
       const type = stream.headers.get('streamtype') ?? ''
       const pair = pairOf(stream, type)

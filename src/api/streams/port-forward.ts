@@ -3,7 +3,7 @@
 
 import { messageOf } from '../../base/errors.ts'
 import type { KubeObject } from '../../base/object.ts'
-import type { PodStream, PodStreams } from './pod-stream.ts'
+import { GONE, type PodStream, type PodStreams } from './pod-stream.ts'
 
 /** The client's ends of one forwarded connection. */
 export interface PortClient {
@@ -28,7 +28,7 @@ export const forwardPort = (streams: PodStreams, pod: KubeObject, port: number, 
     try {
       const stream = await streams.open({ do: 'portForward', pod, port })
       state.stream = stream
-      if (state.gone) return stream.end()
+      if (state.gone) return stream.end(GONE)
       stream.onData = data => (data.length === 0 ? client.end() : client.write(data))
       stream.onEnd = error => client.finish(error)
     } catch (error) {
@@ -43,7 +43,7 @@ export const forwardPort = (streams: PodStreams, pod: KubeObject, port: number, 
     },
     gone() {
       state.gone = true
-      state.stream?.end()
+      state.stream?.end(GONE)
     },
   }
 }

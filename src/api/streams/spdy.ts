@@ -2,6 +2,7 @@
 // this kind know no flow control of streams, so the brake is the connection itself. Source: SPDY protocol draft 3.1; moby/spdystream.
 
 import type { Duplex } from 'node:stream'
+import type { Clock } from '../../base/clock.ts'
 import { CONTROL_BYTES_MAX, OUTBOUND_BYTES_MAX, SPDY_STREAMS_MAX } from './limits.ts'
 import { createDrain, createInboundPace } from './pace.ts'
 import { createHeaderReader, createHeaderWriter, type SpdyHeaders } from './spdy-headers.ts'
@@ -22,6 +23,7 @@ export interface SpdyStream {
 }
 
 export interface SpdyHooks {
+  readonly clock: Pick<Clock, 'after'>
   /** Called as streams are opened; the handlers of a stream are set before it returns. */
   readonly onStream: (stream: SpdyStream) => void
   /** Once. */
@@ -226,7 +228,12 @@ export const openSpdy = (socket: Duplex, head: Buffer, hooks: SpdyHooks): SpdyCo
     lastId: 0,
     closed: false,
   }
-  const pace = createInboundPace({ pause: () => socket.pause(), resume: () => socket.resume() })
+  const pace = createInboundPace(hooks.clock, {
+    pause: () => socket.pause(),
+    resume: () => socket.resume(),
+    // Pings of a server have even numbers; the echo is not looked at.
+    probe: () => sendControl(state, PING, numbers(2)),
+  })
   const parser = createParser(state, (id, data, isLast, fin) => {
     const stream = state.streams.get(id)
     // Data of a stream that is over was on its way when it ended.
@@ -248,7 +255,10 @@ export const openSpdy = (socket: Duplex, head: Buffer, hooks: SpdyHooks): SpdyCo
   socket.on('data', take)
   socket.on('end', () => socket.end())
   socket.on('error', () => socket.destroy())
-  socket.on('close', () => ended(state))
+  socket.on('close', () => {
+    pace.close()
+    ended(state)
+  })
   if (head.length > 0) take(head)
   return {
     close() {

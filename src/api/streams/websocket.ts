@@ -63,7 +63,7 @@ export const openChannels = (
 ): ChannelSocket => {
   const base64 = protocol.includes('base64')
   const closes = protocol.startsWith('v5.')
-  const pace = createInboundPace({ pause: () => socket.pause(), resume: () => socket.resume() })
+  const pace = createInboundPace(clock, { pause: () => socket.pause(), resume: () => socket.resume(), probe: () => socket.ping() })
   const idle = watchIdle(clock, STREAM_IDLE_MS_MAX, () => socket.close(POLICY, 'idle for too long'))
   socket.on('message', (message: Buffer) => {
     if (message.length === 0) return
@@ -79,6 +79,7 @@ export const openChannels = (
   socket.on('error', () => socket.terminate())
   socket.on('close', () => {
     idle.close()
+    pace.close()
     hooks.onClose()
   })
   return {

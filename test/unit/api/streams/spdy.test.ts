@@ -28,9 +28,16 @@ const open = () => {
   const [toServer, toClient] = [new PassThrough(), new PassThrough()]
   const socket = Duplex.from({ readable: toServer, writable: toClient })
   const streams: SpdyStream[] = []
+  const timers = new Set<() => void>()
   const seen = { closed: 0, traffic: 0 }
   const closed = new Promise<void>(resolve => {
     openSpdy(socket, Buffer.alloc(0), {
+      clock: {
+        after: (_ms, fn) => {
+          timers.add(fn)
+          return () => void timers.delete(fn)
+        },
+      },
       onStream: stream => void streams.push(stream),
       onTraffic: () => void seen.traffic++,
       onClose() {
@@ -42,6 +49,7 @@ const open = () => {
   const write = createHeaderWriter()
   return {
     socket,
+    timers,
     streams,
     seen,
     closed,
@@ -90,9 +98,15 @@ t.test('what is not taken stops the reading, and taking goes on with it', async 
   c.streams[0]!.onData = () => new Promise<void>(resolve => void taken.push(resolve))
   for (let i = 0; i < 64 && !c.socket.isPaused(); i++) await c.send(data(1, Buffer.alloc(INBOUND_BYTES_MAX / 16)))
   t.ok(c.socket.isPaused(), 'the connection is not read any more')
+  for (const fn of [...c.timers]) {
+    c.timers.delete(fn)
+    fn()
+  }
+  t.ok(c.received().includes(frame(6, 0, Buffer.from([0, 0, 0, 2]))), 'meanwhile it is written to, since a dead client shows by that alone')
   for (const resolve of taken.splice(0)) resolve()
   await new Promise<void>(resolve => setImmediate(resolve))
   t.notOk(c.socket.isPaused())
+  t.equal(c.timers.size, 0, 'and only then')
 })
 
 t.test('more streams than the bound are reset, the connection goes on', async t => {
