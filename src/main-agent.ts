@@ -19,7 +19,7 @@ import { systemRandom } from './host/random.ts'
 import { openSealer } from './host/seal.ts'
 import { openDeviceLink } from './link/transports/index.ts'
 import { dialerOf, isMqttUrl, type LinkOptions, parseWays } from './main-link.ts'
-import { complain, explain, nodeNameOf, readRole, socketGroupsOf, untilStopped, VERSION } from './main-options.ts'
+import { complain, explain, heedSignals, nodeNameOf, readRole, socketGroupsOf, untilStopped, VERSION } from './main-options.ts'
 import { allocateAddress, createNetwork } from './network/index.ts'
 import { selectRuntime } from './runtime/index.ts'
 
@@ -168,8 +168,9 @@ export const runAgent = async (argv: readonly string[]): Promise<number> => {
         secretKeyFile: options['secretKeyFile'] as string | undefined,
       },
     )
+    const came = heedSignals()
     process.stdout.write(`ready ${agent.nodeName}\n`)
-    return await untilStopped(() => agent.close())
+    return await untilStopped(() => agent.close(), came)
   } catch (error) {
     return explain(error)
   }

@@ -169,8 +169,23 @@ export const socketGroupsOf = ({
 /** SIGTERM and SIGINT end a role within this; afterwards it is cut off. Pods are not asked. */
 const STOP_MS_MAX = 4500
 
-/** Settles with the exit code after a signal and an orderly end. */
-export const untilStopped = (close: () => Promise<void>): Promise<number> =>
+/** From here on a signal is not lost: who reads "ready" may stop the role before it waits for that. Answers whether one came. */
+export const heedSignals = (): (() => boolean) => {
+  const state = { came: false }
+  const note = (): void => {
+    state.came = true
+  }
+  process.on('SIGTERM', note)
+  process.on('SIGINT', note)
+  return () => {
+    process.off('SIGTERM', note)
+    process.off('SIGINT', note)
+    return state.came
+  }
+}
+
+/** Settles with the exit code after a signal, of before or to come, and an orderly end. */
+export const untilStopped = (close: () => Promise<void>, came: () => boolean = () => false): Promise<number> =>
   new Promise(done => {
     const stop = (): void => {
       process.off('SIGTERM', stop)
@@ -192,6 +207,7 @@ export const untilStopped = (close: () => Promise<void>): Promise<number> =>
     }
     process.on('SIGTERM', stop)
     process.on('SIGINT', stop)
+    if (came()) stop()
   })
 
 /** What went wrong at start, as one line and a hint. */

@@ -9,7 +9,7 @@ import { jsonLog, type LogLevel } from './host/log.ts'
 import { systemPki } from './host/pki.ts'
 import { systemRandom } from './host/random.ts'
 import { isMqttUrl } from './main-link.ts'
-import { complain, explain, readRole, socketGroupsOf, untilStopped, VERSION } from './main-options.ts'
+import { complain, explain, heedSignals, readRole, socketGroupsOf, untilStopped, VERSION } from './main-options.ts'
 
 const ownAddresses = (): string[] =>
   Object.values(networkInterfaces())
@@ -36,6 +36,7 @@ export const runServer = async (argv: readonly string[]): Promise<number> => {
   if (wrong !== undefined) log.error(wrong, { hint: 'set the clock: people’s certificates may be refused until then; devices are not' })
   const deps = { clock, random: systemRandom, log, files: systemFiles, pki: systemPki }
   const closers: (() => Promise<void>)[] = []
+  const early = { came: () => false }
   const close = async (): Promise<void> => {
     for (const each of closers.reverse()) await each()
   }
@@ -53,6 +54,7 @@ export const runServer = async (argv: readonly string[]): Promise<number> => {
       version: VERSION,
     })
     closers.push(() => server.close())
+    early.came = heedSignals()
     process.stdout.write(`ready ${server.url}\n`)
     if (options['noAgent'] !== true) {
       const { deviceClock, startDevice } = await import('./main-agent.ts')
@@ -74,5 +76,5 @@ export const runServer = async (argv: readonly string[]): Promise<number> => {
     await close().catch((closing: unknown) => complain(`stop: ${messageOf(closing)}`))
     return explain(error)
   }
-  return untilStopped(close)
+  return untilStopped(close, early.came)
 }
