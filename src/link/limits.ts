@@ -106,6 +106,8 @@ export const SAVE_RETRY: BackoffPolicy = { baseMs: 1000, capMs: 5 * 60_000 }
 
 /** An unanswered ping means a half-open connection. */
 export const PONG_TIMEOUT_MS = 15_000
+/** Of devices cut off in one moment the last is noticed a keepalive interval after the first, and a little more. */
+export const TOGETHER_SLACK_MS = 5000
 /** Keepalive intervals outside are pulled to the nearer end. */
 export const KEEPALIVE_MS_MIN = 10_000
 export const KEEPALIVE_MS_MAX = 30 * 60_000
