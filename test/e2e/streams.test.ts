@@ -246,6 +246,9 @@ const killedClient = async (t: Test, kubectl: string, env: Record<string, string
     env: { ...process.env, ...env },
   })
   await new Promise(resolve => child.stdout.once('data', resolve))
+  // Input that the command never reads: the connection is not read either, and still its end is noticed.
+  child.stdin.on('error', () => child.stdin.destroy())
+  child.stdin.write(BIG)
   child.kill('SIGKILL')
   await until('the command is gone with its client', async () => {
     const seen = await run(HELIO, ['exec', 'web', '--', 'sh', '-c', 'ps | grep -c "sleep 8639[9]"'], '', env)
@@ -307,9 +310,10 @@ for (const link of ['ws', 'mqtt']) {
     }
     if (link !== 'ws') return
     await t.test('a container cannot write where it should not', t => hostileCopy(t, world.dir, env))
+    for (const { version, path } of KUBECTLS)
+      await t.test(`kubectl-${version}: killed, it takes its command along`, t => killedClient(t, path, env))
     for (const { version, path } of KUBECTLS.slice(-1)) {
       await t.test(`kubectl-${version}: attach`, t => attached(t, path, ['attach', 'web'], env))
-      await t.test('a killed client takes its command along', t => killedClient(t, path, env))
       await t.test('logs of an earlier run that was none', async t => {
         const none = await run(path, ['logs', 'web', '--previous'], '', env)
         t.match(none.stderr, /\(BadRequest\): previous terminated container "web" in pod "web" not found/)
