@@ -2,6 +2,7 @@
 
 import { isObject } from '../base/json.ts'
 import type { KubeObject } from '../base/object.ts'
+import { conflictCondition } from '../kinds/conflict.ts'
 import { brakeCondition, contactCondition } from '../kinds/contact.ts'
 import { translateTimestampSince } from '../kinds/duration.ts'
 import type { Node } from '../kinds/node.ts'
@@ -82,14 +83,16 @@ const amounts = (key: string, values: Readonly<Record<string, string>> | undefin
   ),
 ]
 
-/** In one line what the condition says: state, last seen, and whether the brake is on. */
+/** In one line each what conditions say: state, last seen, whether the brake is on, and a conflict after a restore. */
 const contactLines = (node: Node): Lines => {
   const { reason, message } = contactCondition(node) ?? {}
   if (reason === undefined) return []
   const brake = brakeCondition(node)
+  const conflict = conflictCondition(node)
   return [
     `Contact:\t${reason}${message ? ` (${message})` : ''}`,
     ...(brake?.status === 'True' ? [`Contact Brake:\t${brake.message ?? ''}`] : []),
+    ...(conflict ? [`Conflict:\t${conflict.message ?? ''}`] : []),
   ]
 }
 

@@ -19,6 +19,7 @@ export const VERBS: readonly VerbEntry[] = [
   { name: 'image', summary: 'import and list the images of this device', load: () => import('./image.ts') },
   { name: 'device', summary: 'ask the agent on this machine, without the server', load: () => import('./device.ts') },
   { name: 'hold', summary: 'list and lift the holds that operators made at their devices', load: () => import('./hold.ts') },
+  { name: 'node', summary: 'decide about devices: follow a restored server, fence and unfence', load: () => import('./node.ts') },
   { name: 'broker', summary: 'write the configuration of an MQTT broker for this cluster', load: () => import('./broker.ts') },
   { name: 'api-resources', summary: 'list what the server has kinds for', load: () => import('./api-resources.ts') },
   { name: 'version', summary: 'print the versions of client and server', load: () => import('./version.ts') },

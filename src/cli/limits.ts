@@ -16,6 +16,8 @@ export const PROGRESS_AFTER_MS = 1000
 export const PROGRESS_PLAIN_MS = 10_000
 /** How often an apply that met a conflict reads and tries again before it gives up (kubectl: 5). */
 export const APPLY_ATTEMPTS_MAX = 5
+/** How often a change of a list that somebody else changed meanwhile is made again. */
+export const WRITE_ATTEMPTS_MAX = 5
 /** How long a connection may take to be made; a server that is there answers at once, one that is not says nothing. */
 export const CONNECT_MS_MAX = 10_000
 /** How long the agent of this machine may take to begin its answer; it answers from memory. */

@@ -1,6 +1,7 @@
 // The door of the controllers: what a reconciler sees, and what it may ask for. Pure: (view at one revision, key, now) → actions.
 // DESIGN invariant 3; CONVENTIONS 2–5.
 
+import type { HeadConflict } from '../kinds/conflict.ts'
 import type { KubeObject, LabelSelector } from '../kinds/meta.ts'
 
 /** Everything true at one revision. Objects are frozen. `kind` is the plain kind name of a registered kind: 'Pod', 'Deployment' … */
@@ -30,8 +31,12 @@ export interface Contact {
   readonly connected: boolean
   /** Milliseconds since the last frame from it (0 while connected). */
   readonly silentMs: number
+  /** Once this one has been silent for so long, every other one that was cut off in the same moment has been noticed. */
+  readonly togetherMs?: number
   /** It said that it calls only so often; absent when it stays connected. */
   readonly contactIntervalMs?: number
+  /** What keeps it from following this server; null: it follows, absent: it has not said yet. */
+  readonly conflict?: HeadConflict | null
 }
 
 /** Writes carry uid and resourceVersion; a conflict means "run again", silently. Plain JSON: can be logged, compared, replayed. */

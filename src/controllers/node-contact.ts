@@ -10,7 +10,7 @@ import { humanDuration } from '../kinds/duration.ts'
 import type { Condition } from '../kinds/meta.ts'
 import type { Node } from '../kinds/node.ts'
 import { findCondition, withCondition } from './condition.ts'
-import type { View } from './controller.ts'
+import type { Contact, View } from './controller.ts'
 import { ACT_FIRST_CALL_MS, CONTACT_INTERVAL_SLACK, NODE_FIRST_CALL_MS, NODE_SILENT_MS } from './limits.ts'
 
 export const SILENT_REASON = 'NodeStatusUnknown'
@@ -28,6 +28,7 @@ export interface Judged {
   readonly intervalMs: number
   /** What of that the device said. */
   readonly announcedMs: number
+  readonly conflict: Contact['conflict']
   /** Milliseconds until the judgement changes if the silence goes on; infinite when it does not. */
   readonly nextMs: number
 }
@@ -39,9 +40,14 @@ export const silenceOf = (view: View, node: string): number => {
   return contact.connected ? 0 : contact.silentMs
 }
 
-/** Milliseconds of silence before a policy that asks for `afterMs` may act on this node. */
-export const actsAfterMs = (view: View, node: string, afterMs: number): number =>
-  view.contact(node) ? afterMs : Math.max(afterMs, ACT_FIRST_CALL_MS)
+/**
+ * Milliseconds of silence before a policy that asks for `afterMs` may act on this node. Never before all that fell silent with it would have
+ * been noticed: the first of many must not be acted on as if it were the only one.
+ */
+export const actsAfterMs = (view: View, node: string, afterMs: number): number => {
+  const contact = view.contact(node)
+  return Math.max(afterMs, contact ? (contact.togetherMs ?? 0) : ACT_FIRST_CALL_MS)
+}
 
 const never = Number.POSITIVE_INFINITY
 
@@ -59,7 +65,7 @@ export const judge = (view: View, node: Node): Judged => {
   const announcedMs = contact ? (contact.contactIntervalMs ?? 0) : (durationOf(node, ANNOUNCED_INTERVAL) ?? 0)
   const intervalMs = durationOf(node, CONTACT_INTERVAL) ?? announcedMs
   const silentMs = silenceOf(view, name)
-  const known = { node, silentMs, wasSeen, intervalMs, announcedMs }
+  const known = { node, silentMs, wasSeen, intervalMs, announcedMs, conflict: contact?.conflict }
   if (contact?.connected) return { ...known, state: 'Online', nextMs: never }
   const decidedMs = wasSeen ? NODE_SILENT_MS : NODE_FIRST_CALL_MS
   if (isDeclaredDead(node) && (silentMs >= decidedMs || isKnownSilent(node))) return { ...known, state: 'Dead', nextMs: never }

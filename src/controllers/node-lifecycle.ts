@@ -2,6 +2,7 @@
 // keeps new pods away; what happens to its pods is the policy of their workload. When many fall silent together even taints stay as
 // they are. Source: DESIGN invariant 1. Upstream's NoExecute taints are left out on purpose.
 
+import { timestamp } from '../base/clock.ts'
 import { deepEqual } from '../base/json.ts'
 import { brakeCondition } from '../kinds/contact.ts'
 import { ANNOUNCED_INTERVAL } from '../kinds/disconnection.ts'
@@ -11,6 +12,7 @@ import { findCondition } from './condition.ts'
 import { BRAKE_HOME, brakeOf, brakePauseMs, recordBrake } from './contact-brake.ts'
 import type { Action, Controller } from './controller.ts'
 import { NODE_BURST, NODE_GAP_MS } from './limits.ts'
+import { conflictTold, withConflict } from './node-conflict.ts'
 import type { Judged } from './node-contact.ts'
 import { announcementOf, conditionsOf, judge, SILENT_REASON } from './node-contact.ts'
 import { fencingOf, taintsOf } from './node-taints.ts'
@@ -70,7 +72,7 @@ interface Circumstances {
 /** Status first, taints in the run that follows: one object is written once a run. */
 const act = (one: Judged, circumstances: Circumstances, nowMs: number): Action[] => {
   const { node } = one
-  const conditions = conditionsOf(one, circumstances.isBraked, nowMs)
+  const conditions = withConflict(node, one.conflict, conditionsOf(one, circumstances.isBraked, nowMs), timestamp(nowMs))
   if (!deepEqual(conditions, node.status?.conditions ?? []))
     return [patchStatus(node, { ...node.status, conditions }), ...told(one, conditions, circumstances.position)]
   const taints = taintsOf(one, circumstances, nowMs)
@@ -95,11 +97,12 @@ const act = (one: Judged, circumstances: Circumstances, nowMs: number): Action[]
   ]
 }
 
-/** An Event when the node has just become Unknown or Dead. */
+/** Events when the node has just become Unknown or Dead, and of a conflict. */
 const told = ({ node }: Judged, conditions: readonly Condition[], after: number): Action[] => {
   const ready = findCondition(conditions, 'Ready')
+  const conflict = conflictTold(node, conditions, SOURCE, after)
   const isNews = ready?.reason === SILENT_REASON && findCondition(node.status?.conditions, 'Ready')?.reason !== SILENT_REASON
-  if (!isNews) return []
+  if (!isNews) return conflict
   const note = `Node ${node.metadata.name} is out of contact: ${ready.message}`
-  return [eventAbout(node, { type: 'Warning', reason: 'NodeUnknown', note, source: SOURCE, after })]
+  return [eventAbout(node, { type: 'Warning', reason: 'NodeUnknown', note, source: SOURCE, after }), ...conflict]
 }

@@ -1,6 +1,7 @@
 // Contact with a device as its Node shows it: Online, Offline (silent by design), Unknown (silent beyond that), Dead (declared). The
 // server's node controller alone writes these conditions; everybody else reads them here.
 
+import { CONFLICT } from './conflict.ts'
 import type { Condition, KubeObject } from './meta.ts'
 import type { Node } from './node.ts'
 
@@ -11,7 +12,7 @@ export const CONTACT = 'heliopause.io/Contact'
 /** Condition of a Node, and of the Namespace kube-system for the whole cluster: many fell silent together, so nothing is moved. */
 export const CONTACT_BRAKE = 'heliopause.io/ContactBrake'
 /** Conditions of Nodes that are the server's word; a device may not report them. */
-export const SERVER_CONDITIONS: ReadonlySet<string> = new Set([CONTACT, CONTACT_BRAKE])
+export const SERVER_CONDITIONS: ReadonlySet<string> = new Set([CONTACT, CONTACT_BRAKE, CONFLICT])
 
 /** The taint that declares a node dead, and its value when a fencing policy set it. */
 export const OUT_OF_SERVICE = 'node.kubernetes.io/out-of-service'

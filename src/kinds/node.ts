@@ -3,6 +3,7 @@
 import { deepEqual } from '../base/json.ts'
 import type { Cause } from './causes.ts'
 import { duplicate, forbidden, invalid, invalidAll, oneOf, required } from './causes.ts'
+import { conflictCondition } from './conflict.ts'
 import { brakeCondition, contactCondition, contactState } from './contact.ts'
 import { translateTimestampSince } from './duration.ts'
 import type { Cell, Kind } from './kind.ts'
@@ -77,7 +78,7 @@ const CONTACT_WORDS: Readonly<Partial<Record<string, string>>> = { Offline: 'Off
 
 /**
  * The words under STATUS. Upstream says NotReady for a silent node too, and joins more words with commas (SchedulingDisabled): ours tell
- * silence by design, silence and death apart, and show the brake.
+ * silence by design, silence and death apart, and show the brake and the conflict after a restore.
  */
 const nodeStatus = (node: Node): string => {
   const { spec, status } = node
@@ -87,6 +88,7 @@ const nodeStatus = (node: Node): string => {
     ready ? (ready.status === 'True' ? 'Ready' : 'NotReady') : 'Unknown',
     ...(contact === undefined ? [] : [contact]),
     ...(brakeCondition(node)?.status === 'True' ? ['Braked'] : []),
+    ...(conflictCondition(node) ? ['Conflict'] : []),
     ...(spec?.unschedulable === true ? ['SchedulingDisabled'] : []),
   ].join(',')
 }

@@ -32,6 +32,9 @@ export interface Patch {
 }
 
 export interface Desk {
+  readonly epoch: string
+  /** See Head.base. */
+  readonly base: number | undefined
   /** The document of this device may have changed; it is rendered again when next asked for. */
   changed(device: string): void
   /** The head this device should get, given what it holds. */
@@ -179,6 +182,8 @@ export const createDesk = (deps: DeskDeps, shelfBytesMax: number = SHELF_BYTES_M
   }
 
   return {
+    epoch,
+    base: deps.base,
     changed(device) {
       const draft = drafts.get(device)
       if (draft) draft.dirty = true

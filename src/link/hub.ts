@@ -12,9 +12,12 @@ import {
   ACCEPT_RATE_PER_SECOND,
   DEVICE_ACCEPT_BURST,
   DEVICE_ACCEPT_EVERY_MS,
+  PONG_TIMEOUT_MS,
+  PROFILES,
   RENDER_BATCH_MAX,
   RENDER_DELAY_MS,
   STREAMS_MAX,
+  TOGETHER_SLACK_MS,
   WAITING_HELLO_MAX,
   WHOLE_STATUS_BURST,
   WHOLE_STATUS_PER_SECOND,
@@ -192,6 +195,7 @@ const tableOf = (deps: HubDeps, state: State): Table => ({
     deps.log.error('head refused', { device: live.device, why, error: message })
     deps.onRefused(live.device, why, message)
   },
+  conflict: (live, { conflict, isNews }) => deps.onConflict?.(live.device, conflict, isNews),
   opened: (live, { id }) => live.opening.shift()?.(id),
   data: (live, { id, data, channel }) => live.ports.data(id, data, channel),
   writable: (live, { id }) => live.ports.writable(id),
@@ -328,7 +332,14 @@ export const createHub = (deps: HubDeps): Hub => {
       if (!record || record.session === 0) return undefined
       const { profile, contactMs } = record.terms
       const silentMs = Math.max(0, deps.clock.mono() - record.heardMs)
-      return { connected: state.lives.has(device), silentMs, profile, ...(contactMs === undefined ? {} : { contactIntervalMs: contactMs }) }
+      return {
+        connected: state.lives.has(device),
+        silentMs,
+        profile,
+        togetherMs: 3 * PROFILES[profile].keepaliveMs + PONG_TIMEOUT_MS + TOGETHER_SLACK_MS,
+        ...(contactMs === undefined ? {} : { contactIntervalMs: contactMs }),
+        ...(record.conflict === undefined ? {} : { conflict: record.conflict }),
+      }
     },
     head: device => state.desk.offer(device, null).head,
     applied(device) {

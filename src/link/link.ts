@@ -4,6 +4,7 @@
 import type { Clock } from '../base/clock.ts'
 import type { Log } from '../base/log.ts'
 import type { Random } from '../base/random.ts'
+import type { HeadConflict } from '../kinds/conflict.ts'
 import type { Uplink } from './budget.ts'
 import type { ByPriority, ProfileName } from './limits.ts'
 import type { DeviceEvent, Document, Head, HeldHead, StatusItem, StreamRequest, TelemetryItem } from './messages.ts'
@@ -205,6 +206,11 @@ export interface HubDeps {
   /** `planned`: the device hung up until its next call and is offline by design; see Hub.contact. */
   readonly onContact: (device: string, connected: boolean, why?: 'planned') => void
   readonly onRefused: (device: string, why: string, message: string) => void
+  /**
+   * The device holds what this server, restored from a backup, does not know, and waits for `Hub.resume`; null: it follows. Called at each
+   * head it refuses for that; `isNews`: it was not so before, as far as this process knows.
+   */
+  readonly onConflict?: (device: string, conflict: HeadConflict | null, isNews: boolean) => void
   /** An operator lets this device's streams go whatever its link costs. */
   readonly bulkAllowed?: (device: string) => boolean
   /** Admissions a second; ACCEPT_RATE_PER_SECOND when absent. */
@@ -215,8 +221,12 @@ export interface DeviceContact {
   readonly connected: boolean
   readonly silentMs: number
   readonly profile: ProfileName
+  /** Once this one has been silent for so long, every other one that was cut off in the same moment has been noticed. */
+  readonly togetherMs: number
   /** The device calls only so often: within this it is offline by design. */
   readonly contactIntervalMs?: number
+  /** Why it does not follow this server; null: it does, absent: it has not said yet. */
+  readonly conflict?: HeadConflict | null
 }
 
 /** Characters of frames, without what transports add. */

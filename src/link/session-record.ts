@@ -1,6 +1,7 @@
 // What the server keeps of a device between its connections, the record one session's machine works on, and what it may ask for.
 // Only session-server.ts changes them.
 
+import type { HeadConflict } from '../kinds/conflict.ts'
 import { type Bucket, newBucket } from './bucket.ts'
 import type { Codec } from './codec.ts'
 import type { Desk, HeldClaim } from './desk.ts'
@@ -38,6 +39,8 @@ export interface ServerRecord {
   /** The session that was greeted last; only it may note what was reported. */
   session: number
   held: HeldClaim
+  /** Why the device does not follow this server; null: it does, undefined: it has not said yet. */
+  conflict: HeadConflict | null | undefined
   statusSeq: number
   /** Digest of what the callback has taken; undefined: not known, ask for all. */
   statusDigest: string | undefined
@@ -62,6 +65,7 @@ export const newRecord = (device: string): ServerRecord => ({
   seq: 0,
   session: 0,
   held: null,
+  conflict: undefined,
   statusSeq: 0,
   statusDigest: undefined,
   settling: 0,
@@ -107,6 +111,8 @@ export type ServerOutput =
   | { readonly do: 'telemetry'; readonly items: readonly TelemetryItem[]; readonly dropped: number }
   | { readonly do: 'applied'; readonly epoch: string; readonly generation: number }
   | { readonly do: 'refused'; readonly why: RefusalReason; readonly message: string }
+  /** The record's conflict is this now; said at each head refused for it, `isNews` when it was another one before. */
+  | { readonly do: 'conflict'; readonly conflict: HeadConflict | null; readonly isNews: boolean }
   /** Answer to 'openStream': undefined when too many are open. */
   | { readonly do: 'opened'; readonly id: number | undefined }
   | MuxOutput

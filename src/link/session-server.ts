@@ -1,6 +1,8 @@
 // The server's side of one connection of one device. What outlives the connection is in the device's record, shared by its sessions;
 // documents and heads come from the desk. See session.ts for the form.
 
+import { deepEqual } from '../base/json.ts'
+import type { HeadConflict } from '../kinds/conflict.ts'
 import { takeToken } from './bucket.ts'
 import {
   CHUNK_BYTES_MAX,
@@ -110,6 +112,7 @@ const hello = (s: ServerState, frame: Extract<DeviceFrame, { t: 'hello' }>): voi
   record.held = frame.head
   record.heardMs = s.nowMs
   s.phase = 'open'
+  if (!frame.head || frame.head.epoch === s.deps.desk.epoch) follows(s)
   emit(s, { do: 'greeted' })
   if (frame.head) emit(s, { do: 'applied', epoch: frame.head.epoch, generation: frame.head.generation })
   agree(s, frame.terms)
@@ -154,12 +157,37 @@ const applied = (s: ServerState, frame: Extract<DeviceFrame, { t: 'applied' }>):
   record.held = { epoch: frame.epoch, generation: frame.generation, sha256 }
   if (s.offered && s.offered.head.generation <= frame.generation) s.offered = undefined
   s.renewing = false
+  if (frame.epoch === desk.epoch) follows(s)
   emit(s, { do: 'applied', epoch: frame.epoch, generation: frame.generation })
   offer(s)
 }
 
+const follows = (s: ServerState): void => {
+  const { record } = s.deps
+  if (record.conflict === null) return
+  record.conflict = null
+  emit(s, { do: 'conflict', conflict: null, isNews: true })
+}
+
+/** The conflict that a refusal tells of. One that an operator has decided already is none: the device refuses what it should not. */
+const conflictIn = (s: ServerState, frame: Extract<DeviceFrame, { t: 'refused' }>): HeadConflict | undefined => {
+  const { record, desk } = s.deps
+  const { held } = record
+  if (frame.why !== 'conflict' || frame.epoch !== desk.epoch || !held || held.epoch === desk.epoch) return undefined
+  const isSame = s.lastSent?.generation === frame.generation
+  if (isSame && s.lastSent?.replaces?.epoch === held.epoch && s.lastSent.replaces.generation === held.generation) return undefined
+  const era = desk.base === undefined ? { epoch: desk.epoch } : { epoch: desk.epoch, base: desk.base }
+  return { held: { epoch: held.epoch, generation: held.generation }, ...era }
+}
+
 const refused = (s: ServerState, frame: Extract<DeviceFrame, { t: 'refused' }>): void => {
-  if (s.refusals++ < REFUSALS_TOLD_MAX) emit(s, { do: 'refused', why: frame.why, message: frame.message })
+  const { record } = s.deps
+  const conflict = conflictIn(s, frame)
+  if (conflict) {
+    const isNews = !deepEqual(conflict, record.conflict) && s.refusals++ < REFUSALS_TOLD_MAX
+    record.conflict = conflict
+    emit(s, { do: 'conflict', conflict, isNews })
+  } else if (s.refusals++ < REFUSALS_TOLD_MAX) emit(s, { do: 'refused', why: frame.why, message: frame.message })
   if (s.offered?.head.generation !== frame.generation) return
   s.offered = undefined
   if (frame.why !== 'older') return

@@ -14,6 +14,7 @@ import type { Pod } from '../kinds/pod.ts'
 import type { DeviceEvent, Hub, LinkStream, LogOptions } from '../link/link.ts'
 import { createHub } from '../link/transports/index.ts'
 import { createExecutor } from './actions.ts'
+import { createFollowing } from './following.ts'
 import { createEventRecorder } from './loop-events.ts'
 import { affectedDevices, renderDocument } from './render.ts'
 import { applyReports } from './reports.ts'
@@ -69,7 +70,8 @@ const eventAction = (device: string, event: DeviceEvent): Extract<Action, { do: 
 export const openDevices = (deps: DevicesDeps): Devices => {
   const { view, log, verbs } = deps
   const execute = createExecutor({ verbs, kinds: deps.kinds, events: createEventRecorder({ clock: deps.clock }), revision: deps.revision })
-  const hub = createHub({
+  const following = createFollowing({ log, view, hub: () => hub, onContact: deps.onContact })
+  const hub: Hub = createHub({
     clock: deps.clock,
     random: deps.random,
     log,
@@ -101,11 +103,13 @@ export const openDevices = (deps: DevicesDeps): Devices => {
       deps.onContact(device)
     },
     onRefused: (device, why, message) => log.error('device refused its document', { node: device, why, detail: message }),
+    onConflict: (device, conflict, isNews) => following.conflict(device, conflict, isNews),
   })
   const unsubscribe = view.subscribe(changes => {
     for (const { object, old } of changes) {
       for (const device of affectedDevices(view, object, old)) hub.changed(device)
       if (object.kind === 'Node' && !view.get<Node>('Node', '', object.metadata.name ?? '')) hub.forget(object.metadata.name ?? '')
+      if (object.kind === 'Node') following.changed(object, old)
     }
   })
   return {

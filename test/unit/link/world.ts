@@ -254,6 +254,7 @@ const carryServer = (w: World, wire: Wire, output: ServerOutput): void => {
   if (output.do === 'send') wire.down.push(output.text)
   else if (output.do === 'close') wire.serverOpen = false
   else if (output.do === 'refused') w.refused.push(output.why)
+  else if (output.do === 'conflict' && output.conflict) w.refused.push('conflict')
   else if (output.do === 'status' || output.do === 'events' || output.do === 'telemetry') w.callbacks.push({ wire, output })
   else if (output.do === 'greeted')
     for (const other of w.wires) if (other !== wire && other.serverOpen) putServer(w, other, { in: 'stop', reason: 'replaced' })
