@@ -3,8 +3,7 @@
 
 import { mkdir, rm, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
-import { messageOf } from '../base/errors.ts'
-import { compileBundle, compileProcess } from './bundle.ts'
+import { compileBundle } from './bundle.ts'
 import { type CgroupLayout, cgroupUsage, countSwap, detectCgroupLayout, emptinessFile, monitorGroups, removeCgroup } from './cgroup.ts'
 import { createMonitored, monitorPid, reopenMonitorLog } from './conmon.ts'
 import {
@@ -25,19 +24,9 @@ import { execInContainer } from './crun-exec.ts'
 import { watchChange } from './exits.ts'
 import { detectFacts, hostDevices } from './facts.ts'
 import { loadOverlay, mountOverlay, must } from './mounts.ts'
-import { bootId, isAlive, processStart, signal } from './process-table.ts'
-import {
-  type ContainerRecord,
-  describe,
-  exists,
-  names,
-  readRecord,
-  readText,
-  recordPath,
-  type SandboxRecord,
-  writeRecord,
-} from './record.ts'
-import type { ContainerInfo, ContainerSpec, ExecSession, Runtime, RuntimeDeps, SandboxInfo, SandboxSpec } from './runtime.ts'
+import { bootId, processStart } from './process-table.ts'
+import { type ContainerRecord, describe, exists, names, readRecord, recordPath, type SandboxRecord, writeRecord } from './record.ts'
+import type { ContainerInfo, ContainerSpec, Runtime, RuntimeDeps, SandboxInfo, SandboxSpec } from './runtime.ts'
 import { containerId } from './runtime.ts'
 import { buildSandbox, describeSandbox, destroySandbox, isWhole, sandboxNamespaces, shmPath } from './sandbox.ts'
 import { type ContainerHooks, createTracking, type Tracking } from './tracking.ts'

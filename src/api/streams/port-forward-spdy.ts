@@ -39,7 +39,10 @@ const join = ({ streams, pod }: Wiring, error: SpdyStream, data: SpdyStream): vo
     error.end()
     data.end()
   }
-  if (port === undefined) return finish(`"port" header ${JSON.stringify(data.headers.get('port') ?? '')} is not a port`)
+  if (port === undefined) {
+    finish(`"port" header ${JSON.stringify(data.headers.get('port') ?? '')} is not a port`)
+    return
+  }
   const input: PortInput = forwardPort(streams, pod, port, { write: bytes => data.write(bytes), end: () => data.end(), finish })
   data.onData = bytes => input.data(bytes)
   data.onEnd = () => {

@@ -139,7 +139,10 @@ const opened = (state: State, flags: number, body: Buffer): void => {
   const headers = state.readHeaders(body.subarray(10))
   if (id % 2 === 0 || id <= state.lastId) throw new Error(`stream ${id} is opened out of turn`)
   state.lastId = id
-  if (state.streams.size >= SPDY_STREAMS_MAX) return sendControl(state, RST_STREAM, numbers(id, REFUSED_STREAM))
+  if (state.streams.size >= SPDY_STREAMS_MAX) {
+    sendControl(state, RST_STREAM, numbers(id, REFUSED_STREAM))
+    return
+  }
   const stream = newStream(state, id, headers)
   state.streams.set(id, stream)
   sendControl(state, SYN_REPLY, Buffer.concat([numbers(id), state.writeHeaders(new Map())]))
