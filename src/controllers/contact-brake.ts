@@ -50,7 +50,10 @@ export const brakeOf = (judged: readonly Judged[]): Brake => {
   // After a restart a node recorded as Unknown is lost until it calls: a brake outlives the server that pulled it.
   const isLost = ({ node, state, wasSeen }: Judged): boolean =>
     state === 'Unknown' || (state === 'undecided' && (wasSeen || contactState(node) === 'Unknown'))
-  const lost = candidates.filter(isLost).length
+  // Nodes this server has not heard yet are on their way back, or lost with the others: while somebody is to be given up they count as lost.
+  const isUnheard = ({ state, wasSeen }: Judged): boolean => state === 'undecided' && !wasSeen
+  const isDoubtful = candidates.some(({ state }) => state === 'Unknown')
+  const lost = candidates.filter(one => isLost(one) || (isDoubtful && isUnheard(one))).length
   const isOn = lost >= BRAKE_NODES_MIN && lost > candidates.length * BRAKE_FRACTION
   return {
     isOn,

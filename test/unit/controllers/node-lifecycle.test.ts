@@ -144,6 +144,18 @@ t.test('the brake sees those that have just lost contact, so the first of many i
   t.same(taints(world, 'node-1'), [])
 })
 
+t.test('a restarted server gives up nobody while many have yet to call: they may be lost as well', async t => {
+  const world = fleet(10)
+  for (let i = 1; i <= 5; i++) world.contacts.delete(`node-${i}`)
+  world.uptimeMs = 60_000
+  look(world)
+  t.same(world.events, [], 'a restart alone pulls no brake')
+  silence(world, 'node-6', 41_000)
+  look(world)
+  t.same(taints(world, 'node-6'), [])
+  t.ok(world.events.some(event => event.reason === 'ContactBrake'))
+})
+
 t.test('the brake comes off when contact returns', async t => {
   const world = fleet(10)
   for (let i = 1; i <= 6; i++) silence(world, `node-${i}`, 60_000)
