@@ -3,11 +3,12 @@
 
 import { deepEqual } from '../../src/base/json.ts'
 import type { Deployment } from '../../src/kinds/deployment.ts'
+import { STOP_AFTER } from '../../src/kinds/disconnection.ts'
+import { HELD, isHeld } from '../../src/kinds/hold.ts'
 import { KINDS } from '../../src/kinds/index.ts'
 import { type KubeObject, keyOf } from '../../src/kinds/meta.ts'
 import { isPodReady, isPodTerminal, type Pod } from '../../src/kinds/pod.ts'
 import { QUEUE_BYTES_MAX } from '../../src/link/limits.ts'
-import type { ContainerInfo } from '../../src/runtime/runtime.ts'
 import { renderDocument } from '../../src/server/render.ts'
 import type { SimDevice } from './device.ts'
 import type { Fleet } from './fleet.ts'
@@ -17,23 +18,39 @@ import type { World } from './world.ts'
 
 const CONVERGED = 'observed = desired'
 
+const stopAfterOf = (device: SimDevice, uid: string): string | undefined =>
+  device.files.held?.document.pods.find(one => one.metadata.uid === uid)?.metadata.annotations?.[STOP_AFTER]
+
+/** It calls so often and is away in between. */
+const isCaller = ({ agent, files }: SimDevice): boolean => agent !== undefined && files.uplink.contactIntervalMs !== undefined
+
 const checkDevice = (world: World, { view }: ServerProcess, device: SimDevice): void => {
   const { name } = device
   const wrong = (what: string): void => world.fail(CONVERGED, `${name}: ${what}`)
-  if (!device.connected) wrong(`it is not connected: its agent ${device.state ? 'runs' : 'is down'}`)
-  if (!deepEqual(renderDocument(view, name, CLUSTER_CIDR), device.held?.document)) wrong('its document is not the one it should have')
+  if (!device.agent?.link.connected && !isCaller(device)) wrong(`it is not connected: its agent ${device.agent ? 'runs' : 'is down'}`)
+  if (!deepEqual(renderDocument(view, name, CLUSTER_CIDR), device.files.held?.document)) wrong('its document is not the one it should have')
   const pods = view.list<Pod>('Pod', { node: name })
   const wanted = pods.filter(pod => pod.metadata.deletionTimestamp === undefined && !isPodTerminal(pod))
   const { sandboxes, containers } = device.runtime.inspect()
   const uids = new Set(wanted.map(pod => pod.metadata.uid))
   for (const { uid } of sandboxes) if (!uids.has(uid)) wrong(`the sandbox ${uid} is left over`)
   for (const { podUid, id, state } of containers) if (state === 'running' && !uids.has(podUid)) wrong(`the container ${id} still runs`)
-  for (const pod of wanted) checkPod(pod, containers, wrong)
+  for (const pod of wanted) checkPod(world, device, pod, wrong)
 }
 
 /** Every container of the pod runs, and is reported as what runs. */
-const checkPod = (pod: Pod, containers: readonly ContainerInfo[], wrong: (what: string) => void): void => {
+const checkPod = (world: World, device: SimDevice, pod: Pod, wrong: (what: string) => void): void => {
   const { uid, name } = pod.metadata
+  const hold = device.agent?.holds.list().find(one => one.uid === uid)
+  if ((hold !== undefined) !== isHeld(pod)) wrong(`${name} is ${hold ? 'held and not shown so' : 'shown as held and is not'}`)
+  const { containers } = device.runtime.inspect()
+  const isRunning = containers.some(one => one.podUid === uid && one.state === 'running')
+  const isSilent = device.agent?.link.connected === false && stopAfterOf(device, uid ?? '') !== undefined
+  if (hold || isSilent) {
+    if (hold && isRunning) wrong(`${name} is held and runs`)
+    world.mark(hold ? 'a pod ended held' : 'a pod ended stopped between two calls')
+    return
+  }
   for (const container of pod.spec.containers) {
     const real = containers.find(one => one.podUid === uid && one.name === container.name && one.state === 'running')
     const told = pod.status?.containerStatuses?.find(one => one.name === container.name)
@@ -62,7 +79,14 @@ const checkDeployment = (world: World, process: ServerProcess, deployment: Deplo
     isObserved && ['replicas', 'updatedReplicas', 'availableReplicas'].every(at => (status?.[at as 'replicas'] ?? 0) === replicas)
   if (isComplete) return
   // Every pod that has a node runs and is Ready: that is checked apart. What is left are pods without one, and what a user holds back.
-  const why = spec.paused ? 'it is paused' : hasWaiting(process, metadata.uid ?? '') ? 'pods wait for room' : undefined
+  const isHeldBack = status?.conditions?.some(({ type, status }) => type === HELD && status === 'True') ?? false
+  const why = spec.paused
+    ? 'it is paused'
+    : isHeldBack
+      ? 'pods are held'
+      : hasWaiting(process, metadata.uid ?? '')
+        ? 'pods wait for room'
+        : undefined
   if (isObserved && why !== undefined) world.mark(`a deployment ended incomplete: ${why}`)
   else
     world.fail(
@@ -132,9 +156,10 @@ export const measureQuiet = (world: World, process: ServerProcess, fleet: Fleet,
       watch.close()
       if (seen.writes > WRITES_PER_MINUTE_MAX * minutes)
         world.fail('a quiet world writes nothing', `${seen.writes} writes in ${minutes} minutes`)
-      for (const { name, link, connected } of fleet.devices.values()) {
+      for (const { name, link, agent } of fleet.devices.values()) {
         const perDay = ((link.bytes.up + link.bytes.down - (bytes.get(name) ?? 0)) * DAY_MS) / (world.nowMs - sinceMs)
-        if (connected && perDay > perDayMax) world.fail('an idle node is cheap', `${name} needs ${Math.round(perDay)} bytes a day`)
+        if (agent?.link.connected && perDay > perDayMax)
+          world.fail('an idle node is cheap', `${name} needs ${Math.round(perDay)} bytes a day`)
       }
     },
   }

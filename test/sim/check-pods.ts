@@ -1,13 +1,16 @@
 // Checks of pods as the server has them: bound once, and never made or deleted without a reason. Silence of a node is no reason: what
 // may end a pod is a user, an owner that goes, a Node object that is gone, or a ReplicaSet that has more than it should.
 
+import { contactState, isDeclaredDead } from '../../src/kinds/contact.ts'
+import { isSuperseded } from '../../src/kinds/disconnection.ts'
 import type { KubeObject, ObjectMeta } from '../../src/kinds/meta.ts'
 import { controllerOf } from '../../src/kinds/meta.ts'
+import type { Node } from '../../src/kinds/node.ts'
 import { isPodTerminal, type Pod } from '../../src/kinds/pod.ts'
 import type { ReplicaSet } from '../../src/kinds/replica-set.ts'
 import { matchesLabels } from '../../src/kinds/selector.ts'
 import type { Change } from '../../src/server/view.ts'
-import type { Asked } from './deeds.ts'
+import type { Asked } from './deed.ts'
 import type { ServerProcess, SimServer } from './server.ts'
 import type { World } from './world.ts'
 
@@ -15,7 +18,9 @@ import type { World } from './world.ts'
 const RECENT_MS = 10_000
 
 const isLeaving = ({ metadata }: { readonly metadata: ObjectMeta }): boolean => metadata.deletionTimestamp !== undefined
-const isActive = (pod: Pod): boolean => !isLeaving(pod) && !isPodTerminal(pod)
+const isThere = (pod: Pod): boolean => !isLeaving(pod) && !isPodTerminal(pod)
+/** Counts among its siblings. */
+const isActive = (pod: Pod): boolean => isThere(pod) && !isSuperseded(pod)
 
 /** What happened to one ReplicaSet lately. */
 interface Recent {
@@ -73,13 +78,24 @@ export const startPodChecks = (world: World, server: SimServer, asked: () => Ask
     const known = asked()
     const { uid = '', namespace = '' } = pod.metadata
     if (known?.pods.has(uid) || known?.namespaces.has(namespace)) return 'asked'
-    if (pod.spec.nodeName && !view.get('Node', '', pod.spec.nodeName)) return 'no node'
+    const node = view.get<Node>('Node', '', pod.spec.nodeName ?? '')
+    if (pod.spec.nodeName && !node) return 'no node'
+    if (node && isDeclaredDead(node) && contactState(node) === 'Dead') return 'dead node'
     const owner = controllerOf(pod.metadata)
     if (!owner) return pod.metadata.labels?.['stray'] === 'yes' ? 'asked' : undefined
     const set = view.get<ReplicaSet>('ReplicaSet', namespace, owner.name)
     if (!set || set.metadata.uid !== owner.uid || isLeaving(set)) return 'no owner'
+    if (isSuperseded(pod)) return reasonOfSuperseded(process, pod, set, node)
     const surplus = activeOf(process, set) + within(recentOf(owner.uid).left) >= Math.min(...sizesOf(set))
     return surplus ? 'size' : undefined
+  }
+  /** One that is replaced goes when its node is back, or when there are more of them than places. */
+  const reasonOfSuperseded = ({ view }: ServerProcess, pod: Pod, set: ReplicaSet, node: Node | undefined): string | undefined => {
+    const originals = view.list<Pod>('Pod', { owner: set.metadata.uid ?? '' }).filter(one => isThere(one) && isSuperseded(one))
+    if (originals.length >= Math.min(...sizesOf(set))) return 'size'
+    const state = contactState(node)
+    const isBack = (state === 'Online' && view.contact(pod.spec.nodeName ?? '')?.connected === true) || state === 'Offline'
+    return isBack ? 'reunited' : undefined
   }
   const going = (process: ServerProcess, pod: Pod): void => {
     const reason = reasonToGo(process, pod)
@@ -91,6 +107,8 @@ export const startPodChecks = (world: World, server: SimServer, asked: () => Ask
         `${pod.metadata.name} on ${pod.spec.nodeName ?? 'no node'} (${JSON.stringify(contact)})`,
       )
     }
+    if (reason === 'dead node') world.mark('a dead node lost its pods')
+    if (reason === 'reunited') world.mark('a replaced pod gave way')
     if (reason === 'size' && node && isSilent(node)) world.mark('a rollout or scaling removed a pod of a silent node')
     if (reason === 'size') return
     const owner = controllerOf(pod.metadata)
@@ -110,12 +128,17 @@ export const startPodChecks = (world: World, server: SimServer, asked: () => Ask
     const exists = process.view.exists(pod.metadata.uid ?? '')
     if (!old) coming(process, pod)
     else if ((isLeaving(pod) || !exists) && !isLeaving(old)) going(process, pod)
+    else if (isSuperseded(pod) !== isSuperseded(old)) superseded(pod)
     else if (controllerOf(old.metadata) && !controllerOf(pod.metadata)) released(old)
     else if (!controllerOf(old.metadata) && controllerOf(pod.metadata)) recentOf(controllerOf(pod.metadata)!.uid).joined.push(world.nowMs)
     if (old?.spec.nodeName === undefined && pod.spec.nodeName !== undefined) {
       const node = process.view.get<KubeObject>('Node', '', pod.spec.nodeName)
       if (node && isSilent(node)) world.mark('a pod was bound to a node that had just fallen silent')
     }
+  }
+  const superseded = (pod: Pod): void => {
+    const owner = controllerOf(pod.metadata)
+    if (owner) recentOf(owner.uid)[isSuperseded(pod) ? 'left' : 'joined'].push(world.nowMs)
   }
   const released = (pod: Pod): void => {
     recentOf(controllerOf(pod.metadata)!.uid).left.push(world.nowMs)

@@ -17,8 +17,8 @@ interface Guard {
 }
 
 export interface RolloutChecks {
-  /** A device was asked to end this pod. */
-  stopping(uid: string): void
+  /** A device was asked to end this pod; `own`: somebody at the device, or the device itself, did it. */
+  stopping(uid: string, own: boolean): void
   /** A user disturbed this pod: what its Deployment has is no longer the controllers' doing alone. */
   disturbed(pod: Pod): void
 }
@@ -79,10 +79,15 @@ export const startRolloutChecks = (world: World, server: SimServer, fleet: () =>
     })
   })
   return {
-    stopping(uid) {
+    stopping(uid, own) {
+      const { process } = last
+      if (own) {
+        for (const deployment of guards.keys())
+          if (!process || podsOf(process, deployment).some(pod => pod.metadata.uid === uid)) guards.delete(deployment)
+        return
+      }
       if (stopped.has(uid)) return
       stopped.add(uid)
-      const { process } = last
       if (!process) return
       for (const [deployment, { name, namespace, replicas, least }] of guards) {
         const pods = podsOf(process, deployment)

@@ -1,57 +1,16 @@
 // What one user does at one time, through the verbs as kubectl would: make, scale, roll out, pause, undo, delete, relabel, drain, join and
-// remove. Users remember what they asked for, so that checks can tell it from what happened by itself.
+// remove; what the edge adds is in edge-deeds.ts.
 
-import type { Identity, Target, Verbs } from '../../src/api/api.ts'
 import type { KubeObject } from '../../src/base/object.ts'
 import type { Random } from '../../src/base/random.ts'
-import type { Deployment } from '../../src/kinds/deployment.ts'
 import { kindByName } from '../../src/kinds/index.ts'
 import type { Pod } from '../../src/kinds/pod.ts'
 import type { ReplicaSet } from '../../src/kinds/replica-set.ts'
-import type { Fleet } from './fleet.ts'
+import { alive, type Deed, patch, pick, type Scene, someDeployment, somePod, target, USER } from './deed.ts'
+import { EDGE_DEEDS } from './edge-deeds.ts'
 import { configMap, deploymentOf, FINALIZER, undoneTemplate } from './manifest.ts'
-import type { Profile } from './profile.ts'
-import type { ServerProcess } from './server.ts'
-import type { World } from './world.ts'
 
-export interface Asked {
-  /** Uids of pods users deleted, drained, or took from their owner. */
-  readonly pods: Set<string>
-  readonly namespaces: Set<string>
-  /** Compare-and-swap increments that were answered well, and those whose answer never came. */
-  readonly counted: { acknowledged: number; started: number; refused: number }
-}
-
-export interface Scene {
-  readonly world: World
-  readonly random: Random
-  readonly process: ServerProcess
-  readonly verbs: Verbs
-  readonly fleet: Fleet
-  readonly profile: Profile
-  readonly asked: Asked
-  /** A number nobody had before. */
-  readonly next: () => number
-}
-
-export const USER: Identity = { name: 'someone', groups: ['system:masters'] }
 const TEAM_NAMESPACES_MAX = 3
-
-export const target = (kind: string, object: { metadata: { namespace?: string; name?: string } }): Target => ({
-  kind: kindByName(kind)!,
-  namespace: object.metadata.namespace ?? '',
-  name: object.metadata.name ?? '',
-})
-const pick = <T>(random: Random, from: readonly T[]): T | undefined => (from.length === 0 ? undefined : from[random.int(from.length)])
-const alive = <T extends { metadata: { deletionTimestamp?: string } }>(objects: readonly T[]): T[] =>
-  objects.filter(object => object.metadata.deletionTimestamp === undefined)
-
-const someDeployment = ({ process, random }: Scene): Deployment | undefined =>
-  pick(random, alive(process.view.list<Deployment>('Deployment')))
-const somePod = ({ process, random }: Scene): Pod | undefined =>
-  pick(random, alive(process.view.list<Pod>('Pod').filter(pod => pod.metadata.labels?.['app'] !== undefined)))
-const patch = (scene: Scene, kind: string, object: Parameters<typeof target>[1], body: unknown): Promise<unknown> =>
-  scene.verbs.patch(USER, target(kind, object), body, 'merge')
 
 const drain = async (scene: Scene, node: KubeObject): Promise<void> => {
   await patch(scene, 'Node', node, { spec: { unschedulable: true } })
@@ -61,7 +20,8 @@ const drain = async (scene: Scene, node: KubeObject): Promise<void> => {
 }
 
 /** What users do, with how often of all. */
-const DEEDS: readonly (readonly [weight: number, name: string, deed: (scene: Scene) => Promise<unknown> | undefined])[] = [
+const DEEDS: readonly Deed[] = [
+  ...EDGE_DEEDS,
   [
     12,
     'create',

@@ -77,7 +77,7 @@ export const startFaults = ({ world, server, fleet, profile }: FaultDeps): Fault
     halfOpen: own => cut(someDevice(own), 'half-open', between(own, profile.cutMs)),
     agentCrash(own) {
       const device = someDevice(own)
-      if (!device?.state) return
+      if (!device?.agent) return
       const downMs = between(own, AGENT_DOWN_MS)
       atTenderMoment(own, device, () => {
         device.crashAgent()
@@ -86,7 +86,7 @@ export const startFaults = ({ world, server, fleet, profile }: FaultDeps): Fault
     },
     reboot(own) {
       const device = someDevice(own)
-      if (!device?.state) return
+      if (!device?.agent) return
       const downMs = between(own, DEVICE_DOWN_MS)
       atTenderMoment(own, device, () => {
         device.reboot()
@@ -140,10 +140,10 @@ export const startFaults = ({ world, server, fleet, profile }: FaultDeps): Fault
   const operate = (round: number): void => {
     const own = random.fork(`operator/${round}`)
     for (const device of devices()) {
-      if (device.conflict === undefined) continue
+      if (device.agent?.link.conflict === undefined) continue
       world.mark('an operator ended a conflict')
       world.trace(`operator: ${device.name}`)
-      if (own.int(2) === 0) device.resume()
+      if (own.int(2) === 0) device.agent.link.resume()
       else server.process?.devices.hub.resume(device.name).catch(() => world.mark('an operator came while the device was away'))
     }
     world.after(OPERATOR_MS, () => operate(round + 1))

@@ -1,6 +1,7 @@
 // What the users of a world write: Deployments of many shapes, ConfigMaps, and the template a rollout is undone to.
 
 import type { Random } from '../../src/base/random.ts'
+import type { Deployment } from '../../src/kinds/deployment.ts'
 import type { PodTemplateSpec } from '../../src/kinds/pod.ts'
 import type { ReplicaSet } from '../../src/kinds/replica-set.ts'
 
@@ -57,6 +58,14 @@ export const deploymentOf = (random: Random, namespace: string, number: number, 
     },
   }
 }
+
+/** A Service for the pods of a Deployment. */
+export const serviceOf = ({ metadata, spec }: Deployment, number: number) => ({
+  apiVersion: 'v1',
+  kind: 'Service',
+  metadata: { name: `service-${number}`, namespace: metadata.namespace },
+  spec: { selector: spec.selector.matchLabels, ports: [{ port: 80, targetPort: 8080 }] },
+})
 
 const REVISION = 'deployment.kubernetes.io/revision'
 const HASH = 'pod-template-hash'

@@ -1,6 +1,7 @@
 // Links of the simulated world: latency, bandwidth, cuts, half-open connections. Within one connection frames keep their order, as over
 // TLS; frames are text, so no object is ever shared between two machines. What a half-open cut holds back is delivered late or never.
 
+import { costOfFrame } from '../../src/link/budget.ts'
 import { QUEUE_BYTES_MAX } from '../../src/link/limits.ts'
 import type { Connection } from '../../src/link/link.ts'
 import type { World } from './world.ts'
@@ -26,6 +27,10 @@ export interface SimLink {
   drop(side: 'client' | 'server'): void
   readonly isCut: boolean
   readonly bytes: { up: number; down: number }
+  /** Bytes with what TCP, TLS and framing add, since the world began; opening connections left out. */
+  readonly wireBytes: number
+  /** World time of the last frame that reached the device, and of the last one that reached the server. */
+  readonly heardAtMs: { readonly client: number; readonly server: number }
   /** The most bytes one end ever had waiting. */
   readonly queuedMax: number
 }
@@ -45,8 +50,9 @@ const LATENCY_STEPS_MAX = 6
 
 export const createSimLink = (world: World, name: string, shape: LinkShape): SimLink => {
   const random = world.random.fork(`network/${name}`)
-  const state = { cut: undefined as CutKind | undefined, ends: [] as End[], queuedMax: 0 }
+  const state = { cut: undefined as CutKind | undefined, ends: [] as End[], queuedMax: 0, wireBytes: 0 }
   const bytes = { up: 0, down: 0 }
+  const heardAtMs = { client: Number.NEGATIVE_INFINITY, server: Number.NEGATIVE_INFINITY }
 
   const latency = (): number => {
     let steps = 0
@@ -88,10 +94,12 @@ export const createSimLink = (world: World, name: string, shape: LinkShape): Sim
           return
         }
         bytes[side === 'client' ? 'up' : 'down'] += frame.length
+        state.wireBytes += costOfFrame(frame.length)
         one.queuedBytes += frame.length
         state.queuedMax = Math.max(state.queuedMax, one.queuedBytes)
         travel(frame.length, () => {
           one.queuedBytes -= frame.length
+          heardAtMs[peer().side] = world.nowMs
           peer().onFrame(frame)
         })
       },
@@ -118,6 +126,10 @@ export const createSimLink = (world: World, name: string, shape: LinkShape): Sim
 
   return {
     bytes,
+    heardAtMs,
+    get wireBytes() {
+      return state.wireBytes
+    },
     get queuedMax() {
       return state.queuedMax
     },

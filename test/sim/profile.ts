@@ -34,6 +34,10 @@ export interface Profile {
   readonly usersPerMinute: number
   /** Of a hundred agents so many are a release behind or ahead: they leave out what is optional, or say more than is known. */
   readonly otherVersionsPerCent: number
+  /** Of a hundred devices so many have a metered or a normal uplink (the others are on a LAN), and so many call by interval. */
+  /** Between two looks of the checks at what runs. */
+  readonly lookMs: number
+  readonly uplinks: { readonly metered: number; readonly normal: number; readonly callers: number }
 }
 
 /** True when nothing but users and controllers ends a container. */
@@ -77,6 +81,8 @@ const base = {
   runtime: CALM_RUNTIME,
   usersPerMinute: 6,
   otherVersionsPerCent: 0,
+  uplinks: { metered: 0, normal: 0, callers: 0 },
+  lookMs: 10_000,
   faults: NONE,
 } as const
 
@@ -120,6 +126,8 @@ const drawSwarm = (random: Random, nodes: number): Omit<Profile, 'name' | 'nodes
     runtime: random.int(2) === 0 ? CALM_RUNTIME : ROUGH_RUNTIME,
     usersPerMinute: 2 + random.int(16),
     otherVersionsPerCent: random.int(3) === 0 ? random.int(100) : 0,
+    uplinks: { metered: 0, normal: 0, callers: 0 },
+    lookMs: 10_000,
     faults: {
       cut: sometimes(nodes / 20),
       halfOpen: sometimes(nodes / 30),

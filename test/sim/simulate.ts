@@ -3,11 +3,12 @@
 
 import { kindByName } from '../../src/kinds/index.ts'
 import { createDeviceChecks } from './check-devices.ts'
+import { startDisconnectionChecks } from './check-disconnection.ts'
 import { checkEnd, measureQuiet } from './check-end.ts'
 import { startHistory } from './check-history.ts'
 import { startPodChecks } from './check-pods.ts'
 import { startRolloutChecks } from './check-rollout.ts'
-import { USER } from './deeds.ts'
+import { USER } from './deed.ts'
 import { startFaults } from './faults.ts'
 import { createFleet, type Fleet } from './fleet.ts'
 import { COUNTER, deploymentOf } from './manifest.ts'
@@ -81,9 +82,18 @@ export const simulate = async (options: SimulateOptions): Promise<SimulateResult
   const server = createSimServer(world)
   const late: { asked?: ReturnType<typeof startWorkload>['asked'] } = {}
   const rollouts = isGentle(profile) ? startRolloutChecks(world, server, () => fleet) : undefined
-  const fleet = createFleet({ world, server, profile, watcher: createDeviceChecks(world, uid => rollouts?.stopping(uid)) })
+  const checks = createDeviceChecks(world, (uid, own) => rollouts?.stopping(uid, own))
+  const fleet = createFleet({ world, server, profile, watcher: checks })
   const history = startHistory(world, server)
   const pods = startPodChecks(world, server, () => late.asked)
+  const disconnection = startDisconnectionChecks(world, server, () => fleet)
+  const look = (): void =>
+    void world.after(profile.lookMs, () => {
+      checks.look(fleet.devices.values())
+      disconnection.look()
+      look()
+    })
+  look()
   pods.onDisturbed(pod => rollouts?.disturbed(pod))
   server.start()
   setUp(world, server, fleet, nodes)
@@ -91,7 +101,7 @@ export const simulate = async (options: SimulateOptions): Promise<SimulateResult
   // A world in which nothing runs breaks nothing: it has to come to life first.
   const isAlive = [...fleet.devices.values()].some(device => device.runtime.inspect().containers.some(one => one.state === 'running'))
   if (!isAlive) world.fail('the world is set up', 'no container runs')
-  const users = startWorkload({ world, server, fleet, profile })
+  const users = startWorkload({ world, server, fleet, profile, checks })
   late.asked = users.asked
   const faults = startFaults({ world, server, fleet, profile })
   await run(world, SETUP_MS + minutes * MINUTE_MS - DUSK_MS)

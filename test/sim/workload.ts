@@ -4,7 +4,9 @@
 import { ApiError } from '../../src/base/errors.ts'
 import type { KubeObject } from '../../src/base/object.ts'
 import type { Random } from '../../src/base/random.ts'
-import { type Asked, drawDeed, type Scene, target, USER } from './deeds.ts'
+import type { DeviceChecks } from './check-devices.ts'
+import { type Asked, type Scene, target, USER } from './deed.ts'
+import { drawDeed } from './deeds.ts'
 import type { Fleet } from './fleet.ts'
 import { COUNTER } from './manifest.ts'
 import type { Profile } from './profile.ts'
@@ -39,7 +41,13 @@ const increment = ({ world, random, verbs, asked }: Scene): void => {
   })
 }
 
-export const startWorkload = (deps: { world: World; server: SimServer; fleet: Fleet; profile: Profile }): Workload => {
+export const startWorkload = (deps: {
+  world: World
+  server: SimServer
+  fleet: Fleet
+  profile: Profile
+  checks: DeviceChecks
+}): Workload => {
   const { world, server, profile } = deps
   const random = world.random.fork('users')
   const asked: Asked = { pods: new Set(), namespaces: new Set(), counted: { acknowledged: 0, started: 0, refused: 0 } }

@@ -1,0 +1,150 @@
+// Checks of what the server does about silence: a pod is replaced only as its policy says and after as true a silence as it asks for, at a
+// bounded rate, never while many are silent together; the copy that goes is the one the policy names; Services do not lose their last
+// endpoint while one of their pods runs. Silence is judged by what really reached the server, not by what it believes.
+
+import { contactCondition, contactState, isDeclaredDead } from '../../src/kinds/contact.ts'
+import { CONTACT_INTERVAL, isSuperseded, policyOf } from '../../src/kinds/disconnection.ts'
+import type { EndpointSlice } from '../../src/kinds/endpoint-slice.ts'
+import { isHeld } from '../../src/kinds/hold.ts'
+import type { Namespace } from '../../src/kinds/namespace.ts'
+import type { Node } from '../../src/kinds/node.ts'
+import { isPodReady, isPodTerminal, type Pod } from '../../src/kinds/pod.ts'
+import { matchesLabels } from '../../src/kinds/selector.ts'
+import type { Service } from '../../src/kinds/service-kind.ts'
+import type { Fleet } from './fleet.ts'
+import type { ServerProcess, SimServer } from './server.ts'
+import type { World } from './world.ts'
+
+/** A decision may rest on what was true this long ago. */
+const RECENT_MS = 10_000
+/** The design's bounds, said again here so that a change of the product's shows. */
+const SILENT_MS = 40_000
+const REPLACED_MAX = 60
+const WINDOW_MS = 60_000
+const PATIENCE_MS = 300_000
+const BRAKE_NODES = 5
+const BRAKE_SHARE = 0.3
+
+export interface DisconnectionChecks {
+  /** Looks at Services: to be called now and then. */
+  look(): void
+}
+
+export const startDisconnectionChecks = (world: World, server: SimServer, fleet: () => Fleet): DisconnectionChecks => {
+  const marks: number[] = []
+  /** When the words of a namespace changed last. */
+  const edited = new Map<string, number>()
+  /** Services without a ready endpoint, since when. */
+  const emptied = new Map<string, number>()
+
+  /** How long nothing of this node reached the server; a restarted server cannot act on what another one heard, so true time bounds it. */
+  const silentMs = (node: string): number => world.nowMs - (fleet().devices.get(node)?.link.heardAtMs.server ?? Number.NEGATIVE_INFINITY)
+  const isCaller = (node: Node): boolean => {
+    const device = fleet().devices.get(node.metadata.name ?? '')
+    return node.metadata.annotations?.[CONTACT_INTERVAL] !== undefined || device?.files.uplink.contactIntervalMs !== undefined
+  }
+  /** Nodes that fell silent together, by true silence, in numbers that must stop everything. */
+  const isMassSilence = ({ view }: ServerProcess): string | undefined => {
+    const counted = view.list<Node>('Node').filter(node => {
+      const isGivenUp = node.spec?.taints?.some(({ key }) => key === 'node.kubernetes.io/unreachable') ?? false
+      return !isCaller(node) && !isGivenUp && !isDeclaredDead(node) && fleet().devices.has(node.metadata.name ?? '')
+    })
+    const lost = counted.filter(({ metadata }) => silentMs(metadata.name ?? '') > SILENT_MS + RECENT_MS).length
+    return lost >= BRAKE_NODES && lost > counted.length * BRAKE_SHARE ? `${lost} of ${counted.length} nodes are silent` : undefined
+  }
+  const policy = ({ view }: ServerProcess, pod: Pod) => policyOf(pod, view.get<Namespace>('Namespace', '', pod.metadata.namespace ?? ''))
+  const isEdited = (pod: Pod): boolean => world.nowMs - (edited.get(pod.metadata.namespace ?? '') ?? Number.NEGATIVE_INFINITY) <= RECENT_MS
+
+  const replaced = (process: ServerProcess, pod: Pod): void => {
+    const { name, namespace } = pod.metadata
+    const node = pod.spec.nodeName ?? ''
+    const { replaceAfterMs } = policy(process, pod)
+    const told = `${namespace}/${name} on ${node}, silent for ${silentMs(node)} ms`
+    if (replaceAfterMs === undefined && !isEdited(pod)) world.fail('a pod is replaced only by its policy', told)
+    const least = Math.max(SILENT_MS, isEdited(pod) ? 0 : (replaceAfterMs ?? 0))
+    if (silentMs(node) < least) world.fail('a pod is replaced only by its policy', `${told}, replace-after ${replaceAfterMs}`)
+    if (isHeld(pod)) world.fail('a held pod is not replaced', told)
+    const mass = isMassSilence(process)
+    if (mass !== undefined) world.fail('nothing is replaced under the brake', `${told}: ${mass}`)
+    marks.push(world.nowMs)
+    while (marks.length > 0 && marks[0]! <= world.nowMs - WINDOW_MS + 1000) marks.shift()
+    if (marks.length > REPLACED_MAX) world.fail('pods are replaced at a bounded rate', `${marks.length} in a minute`)
+    world.mark('a pod was replaced by policy')
+  }
+  /** How long a node is back, by the server's own stamp. */
+  const backMs = ({ view, clock }: ServerProcess, pod: Pod): number => {
+    const at = contactCondition(view.get<Node>('Node', '', pod.spec.nodeName ?? '') ?? {})?.lastTransitionTime
+    return clock.now() - Date.parse(at ?? '')
+  }
+  const reinstated = (process: ServerProcess, pod: Pod): void => {
+    world.mark('a replaced pod counts again')
+    if (policy(process, pod).onReconnect === 'keep-replacement' && backMs(process, pod) < PATIENCE_MS - 1000 && !isEdited(pod))
+      world.fail('the copy that stays is the one the policy names', `${pod.metadata.name} counts again`)
+  }
+  const removed = (process: ServerProcess, pod: Pod): void => {
+    const node = process.view.get<Node>('Node', '', pod.spec.nodeName ?? '')
+    if (contactState(node) !== 'Online' || policy(process, pod).onReconnect === 'keep-replacement') return
+    if (isEdited(pod) || backMs(process, pod) >= PATIENCE_MS - 1000) world.mark('a replaced pod gave way for want of patience')
+  }
+  const podsOf = ({ view }: ServerProcess, { metadata, spec }: Service): Pod[] =>
+    view
+      .list<Pod>('Pod', { namespace: metadata.namespace ?? '' })
+      .filter(pod => spec.selector !== undefined && matchesLabels({ matchLabels: spec.selector }, pod.metadata.labels))
+  const runs = (pod: Pod): boolean => {
+    const containers =
+      fleet()
+        .devices.get(pod.spec.nodeName ?? '')
+        ?.runtime.inspect().containers ?? []
+    return pod.spec.containers.every(({ name }) =>
+      containers.some(one => one.podUid === pod.metadata.uid && one.name === name && one.state === 'running'),
+    )
+  }
+  /** Ready as last said, running in truth, and on a node that nobody gave up. */
+  const isServing = ({ view }: ServerProcess, pod: Pod): boolean =>
+    pod.metadata.deletionTimestamp === undefined &&
+    !isPodTerminal(pod) &&
+    isPodReady(pod) &&
+    runs(pod) &&
+    contactState(view.get<Node>('Node', '', pod.spec.nodeName ?? '')) !== 'Dead'
+
+  const lookAt = (process: ServerProcess, service: Service): void => {
+    const { uid = '', name, namespace = '' } = service.metadata
+    const slices = process.view
+      .list<EndpointSlice>('EndpointSlice', { namespace })
+      .filter(slice => slice.metadata.labels?.['kubernetes.io/service-name'] === name)
+    const ready = slices.flatMap(slice => slice.endpoints).filter(({ conditions }) => conditions?.ready === true)
+    const serving = podsOf(process, service).filter(pod => isServing(process, pod))
+    const silent = serving.filter(pod => contactState(process.view.get<Node>('Node', '', pod.spec.nodeName ?? '')) === 'Unknown')
+    if (silent.length > 0 && silent.length === serving.length && ready.length > 0)
+      world.mark('a service kept the endpoints of silent nodes')
+    if (ready.length > 0 || serving.length === 0) {
+      emptied.delete(uid)
+      return
+    }
+    const sinceMs = emptied.get(uid) ?? world.nowMs
+    emptied.set(uid, sinceMs)
+    if (world.nowMs - sinceMs > RECENT_MS)
+      world.fail('silence empties no endpoints', `${namespace}/${name}: ${serving.length} pods run and are Ready, none is an endpoint`)
+  }
+  server.onStart(process => {
+    emptied.clear()
+    process.view.subscribe(changes => {
+      if (!process.clock.isAlive) return
+      for (const { kind, object, old } of changes) {
+        if (kind === 'Namespace') edited.set(object.metadata.name ?? '', world.nowMs)
+        if (kind !== 'Pod' || !old) continue
+        const [pod, before] = [object as unknown as Pod, old as unknown as Pod]
+        if (isSuperseded(pod) && !isSuperseded(before)) replaced(process, pod)
+        if (!isSuperseded(pod) && isSuperseded(before)) reinstated(process, pod)
+        if (isSuperseded(before) && pod.metadata.deletionTimestamp !== undefined && before.metadata.deletionTimestamp === undefined)
+          removed(process, pod)
+      }
+    })
+  })
+  return {
+    look() {
+      const { process } = server
+      if (process) for (const service of process.view.list<Service>('Service')) lookAt(process, service)
+    },
+  }
+}
