@@ -229,3 +229,18 @@ t.test('a device holds its own pods only, and nothing that is no hold is written
   for (const value of bad) t.match(await tell(value), [/^hold\/.*is not one$/])
   t.same(annotations(), {})
 })
+
+t.test('reports of pods that a restored server does not know are no refusals, and change nothing', async t => {
+  const rig = await createRig()
+  const before = rig.pod()
+  const forgotten = { namespace: 'default', name: 'made-after-the-backup', uid: 'u-gone', status: { phase: 'Running' } }
+  const value = (more: object) => ({ key: 'pod/u-gone', value: { ...forgotten, ...more } })
+  const items = [
+    value({}),
+    value({ name: 'web' }),
+    value({ name: 'web', gone: true }),
+    { key: 'hold/u-gone', value: { id: 'h', by: 'x', at: 'y' } },
+  ]
+  t.same(await applyReports({ verbs: rig.verbs, clock: handClock(), podsOn: () => [rig.pod()] }, 'n1', items, true), [])
+  t.same(rig.pod(), before)
+})
