@@ -36,10 +36,10 @@ spec:
 `
 
 const admin = (line: string, dir: string = cluster) => helio(...line.split(' '), '--data-dir', dir)
-const deploy = async (t: Test, name: string): Promise<void> => {
+const deploy = async (t: Test, name: string, dir: string = cluster): Promise<void> => {
   const file = join(t.testdir(), `${name}.yaml`)
   writeFileSync(file, deployment(name))
-  t.match(await admin(`apply -f ${file}`), { code: 0 })
+  t.match(await admin(`apply -f ${file}`, dir), { code: 0 })
 }
 
 /** Pids on the device by deployment, of what runs there. */
@@ -84,14 +84,21 @@ interface Condition {
   reason: string
   message: string
 }
-const condition = async (): Promise<Condition | undefined> => {
-  const { stdout } = await admin('get node cell -o json')
+const condition = async (dir: string = cluster): Promise<Condition | undefined> => {
+  const { stdout } = await admin('get node cell -o json', dir)
   const { status } = JSON.parse(stdout) as { status: { conditions: Condition[] } }
   return status.conditions.find(each => each.type === 'heliopause.io/Conflict')
 }
 
 const serve = async (): Promise<void> => {
   world.server = await startServer(cluster, world.port, '--no-agent', '--cluster-cidr', '10.223.0.0/18')
+}
+
+const snapshotsOf = (dir: string): readonly string[] => readdirSync(join(dir, 'store/snapshots')).sort()
+/** As README says it. */
+const putBack = (dir: string, snapshot: string | undefined): void => {
+  copyFileSync(join(dir, 'store/snapshots', snapshot ?? ''), join(dir, 'store/store.db'))
+  rmSync(join(dir, 'store/store.db-wal'), { force: true })
 }
 
 /** Deployment a is in the newest snapshot, b is not; the server is dead. */
@@ -143,10 +150,7 @@ t.test('a device runs what a snapshot put back does not know, until an operator 
   await deploy(t, 'a')
   await untilRunning('a')
   const before = await forget(t)
-  const store = join(cluster, 'store')
-  const [yesterday] = readdirSync(join(store, 'snapshots')).sort().reverse()
-  copyFileSync(join(store, 'snapshots', yesterday ?? ''), join(store, 'store.db'))
-  rmSync(join(store, 'store.db-wal'), { force: true })
+  putBack(cluster, snapshotsOf(cluster).at(-1))
   await serve()
   await untilShown(t, before)
   const told = (): number =>
@@ -192,7 +196,7 @@ t.test('a device given a token of another server follows that one: what it ran e
   const { a = 0 } = await pids()
   world.second = await startServer(other, await freePort(), '--no-agent', '--cluster-cidr', '10.223.64.0/18')
   await world.agent?.stop()
-  await world.second.kill()
+  await world.second.stop()
   const token = readFileSync(join(other, 'join-token'), 'utf8').trim()
   const words = ['--server', world.second.url, '--token', token, '--node-name', 'cell', '--runtime', 'process']
   world.agent = await startAgent(device, ...words)
@@ -205,5 +209,26 @@ t.test('a device given a token of another server follows that one: what it ran e
   await world.agent.stop()
   world.agent = await startAgent(device, '--runtime', 'process')
   await untilConflict(false)
-  t.notMatch(world.agent.stderr(), /not what was signed/, 'the new cluster is its own over a restart')
+  t.notMatch(world.agent.stderr(), /not what was signed|not signed by/, 'the new cluster is its own over a restart')
+})
+
+t.test('a device that joined after the backup runs on unknown; it joins again with a token, and an operator decides', async t => {
+  await deploy(t, 'd', other)
+  await untilRunning('d')
+  const before = await pids()
+  const url = new URL(world.second?.url ?? '')
+  await world.second?.kill()
+  putBack(other, snapshotsOf(other)[0])
+  world.second = await startServer(other, Number(url.port), '--no-agent', '--cluster-cidr', '10.223.64.0/18')
+  t.match((await admin('get nodes', other)).stderr, /No resources found/)
+  await helio('device', 'sync', '--data-dir', device)
+  await world.agent?.stop()
+  const token = readFileSync(join(other, 'join-token'), 'utf8').trim()
+  world.agent = await startAgent(device, '--server', url.origin, '--token', token, '--runtime', 'process')
+  await waitUntil('the condition', async () => (await admin('get nodes', other)).stdout !== '' && (await condition(other)) !== undefined)
+  t.same(await pids(), before)
+  t.match(await admin('node follow cell', other), { code: 0 })
+  await untilRunning()
+  t.notOk(isAlive(before['d'] ?? 0))
+  await waitUntil('the end of the condition', async () => (await condition(other)) === undefined)
 })
