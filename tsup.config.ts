@@ -7,12 +7,15 @@ import { defineConfig } from 'tsup'
 
 const sqliteAddon = join(dirname(createRequire(import.meta.url).resolve('sqlite3/package.json')), 'build/Release/node_sqlite3.node')
 
+/** Where packaging has it written beside the one in use. */
+const outDir = process.env['HELIO_OUT_DIR'] ?? 'dist'
+
 export default defineConfig({
   entry: { helio: 'src/main.ts' },
   format: ['cjs'],
   target: 'node20',
   platform: 'node',
-  outDir: 'dist',
+  outDir,
   clean: true,
   minify: true,
   splitting: false,
@@ -29,6 +32,8 @@ export default defineConfig({
       new Date(process.env['SOURCE_DATE_EPOCH'] ? Number(process.env['SOURCE_DATE_EPOCH']) * 1000 : Date.now()).toISOString(),
     ),
     'process.env.HELIO_COMMIT': JSON.stringify(process.env['HELIO_COMMIT'] ?? 'unknown'),
+    // The key that packaged executables are signed with (SPKI, base64), for `helio version --verify`.
+    'process.env.HELIO_RELEASE_KEY': JSON.stringify(process.env['HELIO_RELEASE_KEY'] ?? ''),
   },
   esbuildPlugins: [
     {
@@ -43,9 +48,9 @@ export default defineConfig({
     },
   ],
   onSuccess: async () => {
-    renameSync('dist/helio.cjs', 'dist/helio')
-    copyFileSync(sqliteAddon, 'dist/node_sqlite3.node')
-    writeFileSync('dist/package.json', '{"type":"commonjs"}\n')
-    chmodSync('dist/helio', 0o755)
+    renameSync(join(outDir, 'helio.cjs'), join(outDir, 'helio'))
+    copyFileSync(sqliteAddon, join(outDir, 'node_sqlite3.node'))
+    writeFileSync(join(outDir, 'package.json'), '{"type":"commonjs"}\n')
+    chmodSync(join(outDir, 'helio'), 0o755)
   },
 })

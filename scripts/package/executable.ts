@@ -1,0 +1,69 @@
+// One file from a Node, the bundle and the addon: Node stripped, the bundle injected as Node's own single-executable blob with a code cache
+// made by that very Node, the addon behind the last section, and a footer of 32 bytes that says how long it is (read by prelude.cts).
+
+import { chmodSync, copyFileSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { createRequire, stripTypeScriptTypes } from 'node:module'
+import { dirname, join } from 'node:path'
+import { once, run, sha256Of } from './shell.ts'
+import type { Target } from './targets.ts'
+
+const FUSE = 'NODE_SEA_FUSE_fce680ab2cc467b6e072b8b5df1996b2'
+const RESOURCE = 'NODE_SEA_BLOB'
+
+interface Postject {
+  inject(file: string, name: string, data: Buffer, options: { readonly sentinelFuse: string }): Promise<void>
+}
+
+/** The npm package, its integrity checked against the pin, unpacked once; answers the path of its Node. */
+const fetchNode = ({ node }: Target, cache: string): string => {
+  const folder = once(join(cache, `${node.package}-${node.version}`), draft => {
+    run(['npm', 'pack', '--silent', '--ignore-scripts', `${node.package}@${node.version}`, '--pack-destination', draft])
+    const archive = join(draft, `${node.package}-${node.version}.tgz`)
+    const [, integrity = ''] = node.integrity.split('sha512-')
+    const found = run(['openssl', 'dgst', '-sha512', '-r', archive]).slice(0, 128)
+    if (found !== Buffer.from(integrity, 'base64').toString('hex')) throw new Error(`fetch ${node.package}: not the bytes that are pinned`)
+    run(['tar', '-xzf', archive, '-C', draft, '--no-same-owner', 'package/bin/node', 'package/LICENSE'])
+    rmSync(archive)
+  })
+  return join(folder, 'package/bin/node')
+}
+
+/** The bundle with the prelude before it. The first line of dist/helio is for `env`; what it sets is set inside the executable. */
+const programOf = (bundle: string): string => {
+  const prelude = stripTypeScriptTypes(readFileSync(join(import.meta.dirname, 'prelude.cts'), 'utf8'))
+  const start = `"use strict";${prelude}\nconst helioRequire = prelude(require); if (helioRequire === undefined) return; require = helioRequire;\n`
+  return start + bundle.slice(bundle.indexOf('\n') + 1)
+}
+
+const blobOf = (target: Target, node: string, program: string, cache: string): Buffer => {
+  const key = sha256Of(program, JSON.stringify(target)).slice(0, 16)
+  const folder = once(join(cache, `blob-${target.name}-${key}`), draft => {
+    writeFileSync(join(draft, 'helio.cjs'), program)
+    const config = { main: 'helio.cjs', output: 'blob', disableExperimentalSEAWarning: true, useCodeCache: true, execArgv: target.flags }
+    writeFileSync(join(draft, 'sea.json'), JSON.stringify(config))
+    run([...target.emulator, node, ...target.flags, '--experimental-sea-config', 'sea.json'], { cwd: draft })
+  })
+  return readFileSync(join(folder, 'blob'))
+}
+
+const footerOf = (addon: Buffer): string => `helio-addon ${String(addon.length).padStart(19, '0')}\n`
+
+/** Writes `out`, complete or not at all. */
+export const buildExecutable = async (target: Target, bundle: string, addon: Buffer, cache: string, out: string): Promise<void> => {
+  const node = fetchNode(target, cache)
+  const blob = blobOf(target, node, programOf(bundle), cache)
+  mkdirSync(dirname(out), { recursive: true })
+  const draft = mkdtempSync(join(dirname(out), '.draft-'))
+  try {
+    const file = join(draft, 'helio')
+    copyFileSync(node, file)
+    chmodSync(file, 0o755)
+    run([`${target.triple}-strip`, '--strip-all', file])
+    const { inject } = createRequire(import.meta.url)('postject') as Postject
+    await inject(file, RESOURCE, blob, { sentinelFuse: FUSE })
+    writeFileSync(file, Buffer.concat([addon, Buffer.from(footerOf(addon))]), { flag: 'a' })
+    renameSync(file, out)
+  } finally {
+    rmSync(draft, { recursive: true, force: true })
+  }
+}
