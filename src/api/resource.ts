@@ -92,7 +92,7 @@ const apply = async (call: Call): Promise<ApiResponse> => {
   const bytes = await request.body()
   const contentType = looksLikeJson(bytes) ? 'application/json' : 'application/yaml'
   const body = readBody(bytes, { contentType, kind: path.kind.kind, findDuplicates: findsDuplicates(query) })
-  const { created, ...written } = await deps.verbs.writer.apply(targetOf(call), body.value, {
+  const { created, written } = await deps.verbs.writer.apply(targetOf(call), body.value, {
     ...options,
     fieldManager,
     force: booleanParam(query, 'force'),

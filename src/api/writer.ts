@@ -50,7 +50,7 @@ export interface Writer {
   update(target: Target, value: unknown, options?: BodyOptions): Promise<Written>
   patch(target: Target, patch: unknown, type: PatchType, options?: BodyOptions): Promise<Written>
   /** Server-side apply; creates the object when there is none. */
-  apply(target: Target, config: unknown, options: ApplyOptions): Promise<Written & { readonly created: boolean }>
+  apply(target: Target, config: unknown, options: ApplyOptions): Promise<{ readonly written: Written; readonly created: boolean }>
   remove(target: Target, options?: DeleteOptions): Promise<Written>
   /** Replaces the stored object by what `change` makes of it; for subresources with rules of their own. */
   modify(kind: Kind, namespace: string, name: string, change: (old: KubeObject) => KubeObject, options?: WriteOptions): Promise<Written>
@@ -195,10 +195,13 @@ export const createWriter = (deps: WriterDeps): Writer => {
     const part = rootPart(kind.definition)
     const entry = store.getStaged(storeKey(kind, namespace, name))
     if (!entry && subresource !== '') throw notFound(kind, name)
-    if (!entry) return { ...(await create(target, config, { ...options, managed: createdFields(part, application) })), created: true }
+    if (!entry) return { written: await create(target, config, { ...options, managed: createdFields(part, application) }), created: true }
     const old = presented(kind, entry).object
     const { object, managedFields } = applyConfiguration(old, part, application)
-    return { ...(await replace(target, entry, old, decodeObject(kind, object), { ...options, managed: managedFields })), created: false }
+    return {
+      written: await replace(target, entry, old, decodeObject(kind, object), { ...options, managed: managedFields }),
+      created: false,
+    }
   }
   return {
     read,
