@@ -9,7 +9,7 @@ import { writeImage } from '../../scripts/oci-image.ts'
 import { Client, until } from './client.ts'
 import { freePort, helio, type Running, SELF, startAs, startServer, temporaryDir, wipe } from './cluster.ts'
 
-const PATIENCE_MS = 120_000
+const PATIENCE_MS = 240_000
 const SPACE = `helio-addr-${process.pid}`
 const [NEAR, FAR] = [`adr${process.pid % 100_000}a`, `adr${process.pid % 100_000}b`]
 const SERVER_ADDRESS = '10.219.77.1'

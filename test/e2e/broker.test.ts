@@ -10,7 +10,7 @@ import { NO_MOSQUITTO, openMosquitto } from '../contract/mosquitto.ts'
 import { type CommandResult, freePort, helio, type Running, startAgent, startServer, temporaryDir, wipe } from './cluster.ts'
 
 /** After this long a wait has failed, on the slowest machine too. */
-const PATIENCE_MS = 120_000
+const PATIENCE_MS = 240_000
 
 const until = async (what: string, check: () => Promise<boolean>): Promise<void> => {
   const endMs = systemClock.mono() + PATIENCE_MS

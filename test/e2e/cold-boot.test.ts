@@ -10,7 +10,7 @@ import { writeImage } from '../../scripts/oci-image.ts'
 import { Client, until } from './client.ts'
 import { type Actor, freePort, helio, type Running, SELF, startAgent, startAs, startServer, temporaryDir, wipe } from './cluster.ts'
 
-const PATIENCE_MS = 120_000
+const PATIENCE_MS = 240_000
 const PODS = '/api/v1/namespaces/default/pods'
 const WORD = 'open-sesame-e2e'
 

@@ -12,7 +12,7 @@ import { systemPki } from '../../src/host/pki.ts'
 import { clusterIdOf } from '../../src/link/transports/index.ts'
 import { type CommandResult, freePort, helio, type Running, run, startAgent, startServer, temporaryDir, wipe } from './cluster.ts'
 
-const PATIENCE_MS = 60_000
+const PATIENCE_MS = 240_000
 
 const until = async (what: string, check: () => Promise<boolean>): Promise<void> => {
   const endMs = systemClock.mono() + PATIENCE_MS

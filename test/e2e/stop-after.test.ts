@@ -8,7 +8,7 @@ import { writeImage } from '../../scripts/oci-image.ts'
 import { Client, until } from './client.ts'
 import { freePort, helio, type Running, startAgent, startServer, temporaryDir, wipe } from './cluster.ts'
 
-const PATIENCE_MS = 120_000
+const PATIENCE_MS = 240_000
 const device = temporaryDir()
 const cluster = temporaryDir()
 const world: { server?: Running; agent?: Running; client?: Client } = {}

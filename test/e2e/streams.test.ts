@@ -24,7 +24,7 @@ const able = process.getuid?.() === 0 && TOOLS.every(name => systemExec.find(nam
 if (!able || KUBECTLS.length === 0) console.error(`SKIPPED LOUDLY: streams need root, ${TOOLS.join(', ')} and stock kubectls`)
 const skip = able ? false : `needs root and ${TOOLS.join(', ')}`
 
-const PATIENCE_MS = 60_000
+const PATIENCE_MS = 240_000
 const until = async (what: string, check: () => Promise<boolean>): Promise<void> => {
   const endMs = systemClock.mono() + PATIENCE_MS
   while (!(await check())) if (systemClock.mono() > endMs) throw new Error(`waited in vain: ${what}`)
