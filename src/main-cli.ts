@@ -54,6 +54,8 @@ export const runCommand = async (argv: readonly string[]): Promise<number> => {
     clock: systemClock,
     signal: stopping.signal,
     version: VERSION,
+    program: async () => (await import('./main-version.ts')).programFacts(),
+    verifyProgram: async options => (await import('./main-version.ts')).verifyProgram(options),
     dataDirDefault: DATA_DIR_DEFAULT,
     importImages,
     listImages,

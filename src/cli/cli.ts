@@ -26,6 +26,30 @@ export interface CliVersion {
   readonly platform: string
 }
 
+/** This program, as it says of itself. */
+export interface ProgramFacts {
+  readonly version: string
+  readonly commit: string
+  /** `linux-x64`, `linux-arm64`, `linux-armv7` */
+  readonly target: string
+  /** Whether it is one self-contained executable. */
+  readonly packaged: boolean
+  readonly node: string
+  readonly sqlite: string
+}
+
+/** An executable whose signature is good. */
+export interface ProgramCheck {
+  readonly file: string
+  readonly sizeBytes: number
+  readonly sha256: string
+  readonly target: string
+  readonly version: string
+  readonly keyId: string
+  /** Where the key that is trusted came from. */
+  readonly trust: string
+}
+
 /** Where an MQTT broker is reached, and where its files will lie (`folder`; else where they are written). */
 export interface BrokerFilesOptions {
   readonly host: string
@@ -43,6 +67,9 @@ export interface CliDeps {
   /** Aborts on SIGINT and SIGTERM: the command ends at once with code 130. */
   readonly signal: AbortSignal
   readonly version: CliVersion
+  program(): Promise<ProgramFacts>
+  /** Rejects with one line and a hint when the executable that runs is not what was signed, or cannot be checked. */
+  verifyProgram(options: { readonly signature: string | undefined; readonly publicKey: string | undefined }): Promise<ProgramCheck>
   /** `/var/lib/heliopause`, unless --data-dir or $HELIO_DATA_DIR say otherwise. */
   readonly dataDirDefault: string
   /** Takes an archive or layout folder into the image store of the data dir, and tells a running agent of it. */

@@ -64,6 +64,10 @@ export const runHelio = async (argv: readonly string[], dataDir: string, options
     clock: systemClock,
     signal: options.signal ?? new AbortController().signal,
     version: { gitVersion: 'v1.36.0+helio0.1.0', gitCommit: 'test', buildDate: '2026-01-01T00:00:00Z', platform: 'linux/amd64' },
+    program: async () => ({ version: '0.1.0', commit: 'test', target: 'linux-x64', packaged: false, node: '24.0.0', sqlite: '3.52.0' }),
+    verifyProgram: async () => {
+      throw new Error('verify program: nothing is packaged here')
+    },
     dataDirDefault: dataDir,
     ...noImages,
     ...options.images,
