@@ -51,6 +51,7 @@ import {
   progressReports,
   reportsAtMs,
   restoreReports,
+  sendWaiting,
   statusIn,
   telemetryIn,
   tellTerms,
@@ -166,6 +167,7 @@ const welcome = (s: DeviceState, frame: Extract<ServerFrame, { t: 'welcome' }>):
   else if (frame.needStatus === 'none') settleStatus(s.status)
   s.status.offered = new Map()
   tellTerms(s)
+  sendWaiting(s)
   greetDesired(s, frame.head)
 }
 

@@ -131,6 +131,11 @@ export const enforceBulk = (s: DeviceState): void => {
   }
 }
 
+/** In contact again: what waited meanwhile has been gathered long enough. A call, or a link that comes and goes, may end before its delay. */
+export const sendWaiting = (s: DeviceState): void => {
+  for (const outbox of OUTBOXES) if (itemsWait(s.boxes[outbox])) s.dueAtMs[outbox] = s.nowMs + profileOf(s).statusDelayMs
+}
+
 /** Another uplink, or another profile for it: all delays, bounds and intervals are those from here on. */
 export const uplinkIn = (s: DeviceState, uplink: Uplink): void => {
   const before = s.budget.uplink

@@ -31,6 +31,24 @@ t.test('a device that calls every hour dials, syncs, reports, says bye and is qu
   t.equal(frames(w, 'ping'), 0)
 })
 
+t.test('what waited between two calls is told in the call, however long its profile gathers', async t => {
+  const w = newWorld()
+  put(w, { in: 'uplink', uplink: { uplink: 'wwan0', profile: 'metered' } })
+  calls(w, HOUR_MS)
+  run(w, 10 * 60_000)
+  t.equal(live(w), undefined)
+  const time = '2026-11-22T10:00:00Z'
+  put(w, {
+    in: 'event',
+    event: { regarding: { kind: 'Pod', name: 'a', uid: 'u' }, type: 'Normal', reason: 'R', note: 'between two calls', time },
+  })
+  put(w, { in: 'telemetry', item: { name: 'volts', value: 7, time } })
+  run(w, 2 * HOUR_MS)
+  t.equal(live(w), undefined)
+  t.same(w.events, ['between two calls'])
+  t.equal(frames(w, 'telemetry'), 1)
+})
+
 t.test('calls are spread around the interval, an operator’s sync calls at once, and contact without end comes back', async t => {
   const w = newWorld()
   calls(w, HOUR_MS)
