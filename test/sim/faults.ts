@@ -2,6 +2,10 @@
 // profile's; when, where and for how long is drawn from the seed.
 
 import type { Random } from '../../src/base/random.ts'
+import { conflictEpoch, FOLLOW } from '../../src/kinds/conflict.ts'
+import { kindByName } from '../../src/kinds/index.ts'
+import type { Node } from '../../src/kinds/node.ts'
+import { USER } from './deed.ts'
 import type { SimDevice } from './device.ts'
 import type { Fleet } from './fleet.ts'
 import type { CutKind } from './network.ts'
@@ -136,17 +140,29 @@ export const startFaults = ({ world, server, fleet, profile }: FaultDeps): Fault
       someDevice(own)?.clock.step(own.int(2 * CLOCK_STEP_MS) - CLOCK_STEP_MS)
     },
   }
-  /** Decides for the restored server, here or there. */
-  const operate = (round: number): void => {
-    const own = random.fork(`operator/${round}`)
+  /** As `helio node follow`: the condition says for which epoch. What has not come about by the next round is decided again. */
+  const decideAtServer = ({ name }: SimDevice): void => {
+    const { process } = server
+    const epoch = conflictEpoch(process?.view.get<Node>('Node', '', name))
+    if (!process || epoch === undefined) {
+      world.mark('an operator came while the device was away')
+      return
+    }
+    const body = { metadata: { annotations: { [FOLLOW]: epoch } } }
+    process.verbs
+      .patch(USER, { kind: kindByName('Node')!, namespace: '', name }, body, 'merge')
+      .catch(() => world.mark('an operator came while the server was away'))
+  }
+  /** Decides for the restored server, here or there: for one device always at the same place. */
+  const operate = (): void => {
     for (const device of devices()) {
       if (device.agent?.link.conflict === undefined) continue
       world.mark('an operator ended a conflict')
       world.trace(`operator: ${device.name}`)
-      if (own.int(2) === 0) device.agent.link.resume()
-      else server.process?.devices.hub.resume(device.name).catch(() => world.mark('an operator came while the device was away'))
+      if (random.fork(`operator/${device.name}`).int(2) === 0) device.agent.link.resume()
+      else decideAtServer(device)
     }
-    world.after(OPERATOR_MS, () => operate(round + 1))
+    world.after(OPERATOR_MS, operate)
   }
   const kinds = Object.keys(happen) as (keyof FaultRates)[]
   const backups = (): void => {
@@ -184,7 +200,7 @@ export const startFaults = ({ world, server, fleet, profile }: FaultDeps): Fault
         device.calm()
         device.startAgent()
       }
-      operate(0)
+      operate()
     },
   }
 }
