@@ -34,7 +34,8 @@ interface Fleet {
   readonly server: () => Running
   /** Settles with the seconds from the signal to the ready line. */
   restart(): Promise<number>
-  add(count: number): Promise<void>
+  /** `between`: the Nodes are made, nobody has dialled. */
+  add(count: number, between?: () => void): Promise<void>
   state(): { readonly connected: number; readonly synced: number; readonly dials: number }
 }
 
@@ -97,7 +98,7 @@ const startDevices = (bench: Bench, order: DevicesOrder, tell: (state: DevicesSt
   child.send(order)
 }
 
-const openFleet = async (bench: Bench, transport: Transport): Promise<Fleet> => {
+export const openFleet = async (bench: Bench, transport: Transport): Promise<Fleet> => {
   const { program, dir } = openProgram(bench)
   const dataDir = join(dir, 'server')
   const port = await freePort()
@@ -126,8 +127,9 @@ const openFleet = async (bench: Bench, transport: Transport): Promise<Fleet> => 
       state.server = await serve()
       return (performance.now() - startMs) / 1000
     },
-    async add(count) {
+    async add(count, between) {
       await makeNodes(dataDir, pin, state.made, count)
+      between?.()
       const processes = Math.ceil(count / DEVICES_A_PROCESS)
       for (let i = 0; i < processes; i++) {
         const at = state.processes.push(NONE) - 1
@@ -154,20 +156,24 @@ const openFleet = async (bench: Bench, transport: Transport): Promise<Fleet> => 
 /** Pages of memory the kernel holds for sockets of TCP, on this machine. */
 const socketMemory = (): number => Number(/^TCP:.* mem (\d+)$/m.exec(readFileSync('/proc/net/sockstat', 'utf8'))?.[1] ?? 0) * 4096
 
-const heapOf = (pid: number): number => processFigures(pid).rssMiB * 1024
+const residentKb = (pid: number): number => processFigures(pid).rssMiB * 1024
 
 export const benchFleet = async (bench: Bench, transport: Transport): Promise<void> => {
   const fleet = await openFleet(bench, transport)
   await pause(SETTLE_MS / 2)
   const { pid } = fleet.server()
-  const emptyKb = heapOf(pid)
+  const emptyKb = residentKb(pid)
   const part = `fleet-${transport}`
   bench.say({ part, what: 'server with no device', value: emptyKb / KB, unit: 'MB' })
   let had = 0
   for (const size of bench.full ? SIZES_FULL : SIZES) {
     bench.note(`${part}: ${size} devices`)
     const startMs = performance.now()
-    await fleet.add(size - had)
+    const nodes = { kb: -residentKb(pid) }
+    await fleet.add(size - had, () => {
+      nodes.kb += residentKb(pid)
+    })
+    const nodeKb = nodes.kb / (size - had)
     had = size
     await eventually(`${size} devices in sync: ${JSON.stringify(fleet.state())}`, PATIENCE_MS, () => fleet.state().synced >= size)
     const seconds = (performance.now() - startMs) / 1000
@@ -183,7 +189,7 @@ export const benchFleet = async (bench: Bench, transport: Transport): Promise<vo
       value: (kb - emptyKb) / size,
       unit: 'KB',
       wanted: BYTES_A_DEVICE_MAX_KB[transport],
-      from: `RSS ${(kb / KB).toFixed(0)} MB, Nodes and statuses included; sockets in the kernel, both ends ${(socketMemory() / 2 ** 20).toFixed(0)} MB; there after ${seconds.toFixed(0)} s`,
+      from: `RSS ${(kb / KB).toFixed(0)} MB; it grew by ${nodeKb.toFixed(1)} KB a Node before anybody dialled; sockets in the kernel, both ends ${(socketMemory() / 2 ** 20).toFixed(0)} MB; there after ${seconds.toFixed(0)} s`,
     })
     bench.say({
       part,
