@@ -51,12 +51,21 @@ const isStale = (device: SimDevice, action: Extract<Action, { do: 'stopContainer
 /** True when the server has been silent, by true time, for as long as the pod bears; what an agent cannot know it grants a little. */
 const mayStopForSilence = (world: World, device: SimDevice, uid: string): boolean => {
   const afterMs = durationOf(podOf(device, uid), STOP_AFTER)
-  const { agent, link } = device
-  if (afterMs === undefined || !agent || agent.link.connected) return false
+  const { agent, link, files, bootedAtMs } = device
+  if (afterMs === undefined || agent?.link.connected === true) return false
   const silentMs = world.nowMs - link.heardAtMs.client
-  const agentMs = world.nowMs - agent.startedAtMs
-  const isNewcomer = link.heardAtMs.client < agent.startedAtMs
-  return silentMs >= afterMs - 1 || (isNewcomer && agentMs >= Math.min(afterMs, SILENCE_PATIENCE_MS) - 1)
+  // Undefined while it is starting.
+  const startedAtMs = agent?.startedAtMs ?? world.nowMs
+  const agentMs = world.nowMs - startedAtMs
+  const isNewcomer = link.heardAtMs.client < startedAtMs
+  // A newcomer knows what the disk knows: a contact just before a crash may not be on it. The disk counts in seconds.
+  const kept = files.facts.get('contact') as { readonly connected: boolean; readonly atSeconds: number } | undefined
+  const keptMs = kept?.connected === false ? world.nowMs - bootedAtMs - kept.atSeconds * 1000 : 0
+  return (
+    silentMs >= afterMs - 1000 ||
+    (isNewcomer && keptMs >= afterMs - 1000) ||
+    (isNewcomer && agentMs >= Math.min(afterMs, SILENCE_PATIENCE_MS) - 1)
+  )
 }
 
 /** `onStop`: a device was asked to end this pod; `own`: for a reason that lies on the device. */
@@ -92,7 +101,10 @@ export const createDeviceChecks = (world: World, onStop: (uid: string, own: bool
     const isAsked = action.do === 'stopContainer' && record?.containers.get(action.name)?.asked !== undefined
     const isSilent = mayStopForSilence(world, device, uid)
     if (action.do !== 'stopContainer' || !(isHeld || isAsked || isSilent))
-      world.fail('a device keeps its pods', `${device.name} does ${action.do} for ${uid}, which its document wants to run`)
+      world.fail(
+        'a device keeps its pods',
+        `${device.name} does ${action.do} for ${uid}, which its document wants to run, after ${world.nowMs - device.link.heardAtMs.client} ms of silence`,
+      )
     else if (isHeld) world.mark('a held pod was stopped')
     else if (isAsked) world.mark('a pod was restarted from its device')
     else world.mark('a pod was stopped for silence')

@@ -49,7 +49,9 @@ export const startDisconnectionChecks = (world: World, server: SimServer, fleet:
       const isGivenUp = node.spec?.taints?.some(({ key }) => key === 'node.kubernetes.io/unreachable') ?? false
       return !isCaller(node) && !isGivenUp && !isDeclaredDead(node) && fleet().devices.has(node.metadata.name ?? '')
     })
-    const lost = counted.filter(({ metadata }) => silentMs(metadata.name ?? '') > SILENT_MS + RECENT_MS).length
+    // A quiet link may be broken without anybody's knowing.
+    const isLost = (name: string): boolean => view.contact(name)?.connected !== true && silentMs(name) > SILENT_MS + RECENT_MS
+    const lost = counted.filter(({ metadata }) => isLost(metadata.name ?? '')).length
     return lost >= BRAKE_NODES && lost > counted.length * BRAKE_SHARE ? `${lost} of ${counted.length} nodes are silent` : undefined
   }
   const policy = ({ view }: ServerProcess, pod: Pod) => policyOf(pod, view.get<Namespace>('Namespace', '', pod.metadata.namespace ?? ''))

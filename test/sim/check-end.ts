@@ -12,7 +12,6 @@ import { QUEUE_BYTES_MAX } from '../../src/link/limits.ts'
 import { renderDocument } from '../../src/server/render.ts'
 import type { SimDevice } from './device.ts'
 import type { Fleet } from './fleet.ts'
-import type { Profile } from './profile.ts'
 import { CLUSTER_CIDR, type ServerProcess } from './server.ts'
 import type { World } from './world.ts'
 
@@ -128,39 +127,4 @@ export const checkEnd = (world: World, process: ServerProcess, fleet: Fleet): vo
   if (connections > nodes.length) world.fail('every limit holds', `${connections} connections of ${nodes.length} nodes`)
   for (const { name, link } of fleet.devices.values())
     if (link.queuedMax > QUEUE_BYTES_MAX) world.fail('every limit holds', `${name} had ${link.queuedMax} bytes queued`)
-}
-
-const DAY_MS = 86_400_000
-/** An idle node on the `lan` profile: a ping and a pong every 20 s, before TLS and TCP; every 5 s for hours after half-open connections. */
-const BYTES_PER_NODE_DAY_MAX = { steady: 200_000, wary: 750_000 }
-/** Writes of a whole quiet world in a minute, besides those that clean up Events by their age. */
-const WRITES_PER_MINUTE_MAX = 2
-
-/** Taken at the start of the quiet time, compared at its end. */
-export const measureQuiet = (world: World, process: ServerProcess, fleet: Fleet, { faults }: Profile) => {
-  const perDayMax = BYTES_PER_NODE_DAY_MAX[faults.halfOpen + faults.massCut > 0 ? 'wary' : 'steady']
-  const bytes = new Map([...fleet.devices.values()].map(({ name, link }) => [name, link.bytes.up + link.bytes.down]))
-  const seen = { writes: 0 }
-  const watch = process.store.watch({
-    prefix: '',
-    fromRevision: process.store.revision,
-    onEvents(events) {
-      seen.writes += events.filter(({ type, key }) => type !== 'DELETED' || !key.startsWith('//events/')).length
-    },
-    onClose: reason => world.fail('every limit holds', `the quiet watcher was closed: ${reason}`),
-  })
-  const sinceMs = world.nowMs
-  return {
-    finish(): void {
-      const minutes = (world.nowMs - sinceMs) / 60_000
-      watch.close()
-      if (seen.writes > WRITES_PER_MINUTE_MAX * minutes)
-        world.fail('a quiet world writes nothing', `${seen.writes} writes in ${minutes} minutes`)
-      for (const { name, link, agent } of fleet.devices.values()) {
-        const perDay = ((link.bytes.up + link.bytes.down - (bytes.get(name) ?? 0)) * DAY_MS) / (world.nowMs - sinceMs)
-        if (agent?.link.connected && perDay > perDayMax)
-          world.fail('an idle node is cheap', `${name} needs ${Math.round(perDay)} bytes a day`)
-      }
-    },
-  }
 }

@@ -7,22 +7,25 @@ import { profileNames, profileOf, SWARM } from './profile.ts'
 import { type SimulateResult, simulate } from './simulate.ts'
 
 const USAGE = `npm run sim -- [--seed 1] [--nodes 20] [--minutes 20] [--profile ${profileNames.join('|')}] [--batch 1] [--long] [--verbose]`
-/** What a soak over night uses where nothing else is said. */
-const LONG = { nodes: 200, minutes: 240 }
+/** The long run where nothing else is said: with what follows the faults, a virtual week. */
+const LONG = { nodes: 1000, minutes: 7 * 24 * 60 - 7 * 60 - 1, profile: 'week' }
+const MB = 1024 * 1024
+const HOURS_TOLD = 6
 
 const { values } = parseArgs({
   options: {
     seed: { type: 'string', default: '1' },
     nodes: { type: 'string' },
     minutes: { type: 'string' },
-    profile: { type: 'string', default: SWARM },
+    profile: { type: 'string' },
     batch: { type: 'string', default: '1' },
     long: { type: 'boolean', default: false },
     verbose: { type: 'boolean', default: false },
     help: { type: 'boolean', default: false },
   },
 })
-if (values.help || !profileNames.includes(values.profile)) {
+const profileName = values.profile ?? (values.long ? LONG.profile : SWARM)
+if (values.help || !profileNames.includes(profileName)) {
   console.error(USAGE)
   process.exit(2)
 }
@@ -52,12 +55,23 @@ const totals = new Map<string, number>()
 let failed = 0
 for (let i = 0; i < batch; i++) {
   const seed = batch === 1 ? values.seed : `${values.seed}.${i}`
-  const profile = profileOf(values.profile, nodes, seededRandom(seed).fork('profile'))
+  const profile = profileOf(profileName, nodes, seededRandom(seed).fork('profile'))
   console.log(`seed ${seed} profile ${JSON.stringify(profile)}`)
   const onTrace = (line: string): void => {
-    if (values.verbose || (batch === 1 && isStateChange(line))) console.log(line)
+    if (values.verbose || (batch === 1 && !values.long && isStateChange(line))) console.log(line)
   }
-  const result = await simulate({ seed, nodes, minutes, profile: values.profile, onTrace })
+  const onHour = (hour: number, events: number): void => {
+    if (!values.long || hour % HOURS_TOLD !== 0) return
+    const { rss, heapUsed } = process.memoryUsage()
+    const told = [
+      `${events} events`,
+      `${Math.round(process.uptime())} s`,
+      `${Math.round(heapUsed / MB)} MB heap`,
+      `${Math.round(rss / MB)} MB RSS`,
+    ]
+    console.log(`hour ${hour}: ${told.join(', ')}`)
+  }
+  const result = await simulate({ seed, nodes, minutes, profile: profileName, onTrace, onHour })
   report(result)
   if (result.failure) failed++
   for (const [name, count] of result.marks) totals.set(name, (totals.get(name) ?? 0) + count)

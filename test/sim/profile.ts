@@ -37,6 +37,12 @@ export interface Profile {
   /** Of a hundred devices so many have a metered or a normal uplink (the others are on a LAN), and so many call by interval. */
   /** Between two looks of the checks at what runs. */
   readonly lookMs: number
+  /**
+   * After all faults are over: until everything has come to rest, and how long it is watched at rest. The longest wait to dial again is 15
+   * minutes (metered: an hour), then a container may wait 5 minutes in its back-off. What is left over by then stays left over.
+   */
+  readonly settleMs: number
+  readonly quietMs: number
   readonly uplinks: { readonly metered: number; readonly normal: number; readonly callers: number }
 }
 
@@ -72,6 +78,7 @@ const NONE: FaultRates = {
   clockStep: 0,
   serverSwap: 0,
 }
+const MINUTE_MS = 60_000
 const YEAR_MS = 365 * 86_400_000
 
 const base = {
@@ -83,14 +90,48 @@ const base = {
   otherVersionsPerCent: 0,
   uplinks: { metered: 0, normal: 0, callers: 0 },
   lookMs: 10_000,
+  settleMs: 24 * MINUTE_MS,
+  quietMs: 3 * MINUTE_MS,
   faults: NONE,
 } as const
+
+/** Some links cost money: dials may be an hour apart, and a half-open connection is found late. */
+const METERED = { uplinks: { metered: 20, normal: 30, callers: 10 }, settleMs: 100 * MINUTE_MS } as const
+
+const HOUR_MS = 60 * MINUTE_MS
+/** A fleet's week: hours and days offline, now and then a crash, a day's outage of most, few changes. */
+const WEEK: Omit<Profile, 'name' | 'nodes'> = {
+  ...base,
+  uplinks: { metered: 0, normal: 100, callers: 0 },
+  cutMs: [MINUTE_MS, 30 * HOUR_MS],
+  usersPerMinute: 0.15,
+  lookMs: 30 * MINUTE_MS,
+  settleMs: 60 * MINUTE_MS,
+  quietMs: 6 * HOUR_MS,
+  faults: { ...NONE, cut: 0.3, halfOpen: 0.03, agentCrash: 0.05, reboot: 0.05, serverCrash: 0.002, massCut: 0.0004, swizzle: 0.0004 },
+}
 
 /** The named ones; `swarm` draws its own. */
 const NAMED: Readonly<Record<string, (nodes: number) => Omit<Profile, 'name' | 'nodes'>>> = {
   calm: () => base,
-  tunnel: nodes => ({ ...base, cutMs: [2000, 60_000], faults: { ...NONE, cut: nodes / 4, halfOpen: nodes / 16 } }),
-  'field-day': nodes => ({ ...base, cutMs: [60_000, 1_200_000], faults: { ...NONE, cut: nodes / 8, massCut: 0.2 } }),
+  week: () => WEEK,
+  // Every byte costs: a whole day of rest is counted.
+  metered: nodes => ({
+    ...base,
+    uplinks: { metered: 100, normal: 0, callers: 0 },
+    lookMs: MINUTE_MS,
+    settleMs: 100 * MINUTE_MS,
+    quietMs: 20 * 60 * MINUTE_MS,
+    faults: { ...NONE, cut: nodes / 12 },
+  }),
+  tunnel: nodes => ({ ...base, ...METERED, cutMs: [2000, 60_000], faults: { ...NONE, cut: nodes / 4, halfOpen: nodes / 16 } }),
+  'field-day': nodes => ({
+    ...base,
+    uplinks: { metered: 0, normal: 80, callers: 10 },
+    settleMs: 40 * MINUTE_MS,
+    cutMs: [60_000, 1_200_000],
+    faults: { ...NONE, cut: nodes / 8, massCut: 0.2 },
+  }),
   morning: () => ({ ...base, cutMs: [30_000, 120_000], faults: { ...NONE, massCut: 0.5, serverCrash: 0.2 } }),
   'slow-pipe': nodes => ({ ...base, link: SLOW, faults: { ...NONE, cut: nodes / 20 } }),
   'bad-clock': () => ({ ...base, clockOffsetMsMax: YEAR_MS, faults: { ...NONE, cut: 1, agentCrash: 1, clockStep: 1 } }),
@@ -118,6 +159,7 @@ const NAMED: Readonly<Record<string, (nodes: number) => Omit<Profile, 'name' | '
 
 /** Everything drawn from the seed: some faults fully off, others heavy. */
 const drawSwarm = (random: Random, nodes: number): Omit<Profile, 'name' | 'nodes'> => {
+  const isMetered = random.int(3) === 0
   const sometimes = (rate: number): number => (random.int(2) === 0 ? 0 : (rate * (1 + random.int(8))) / 4)
   return {
     link: random.int(4) === 0 ? SLOW : LAN,
@@ -126,8 +168,10 @@ const drawSwarm = (random: Random, nodes: number): Omit<Profile, 'name' | 'nodes
     runtime: random.int(2) === 0 ? CALM_RUNTIME : ROUGH_RUNTIME,
     usersPerMinute: 2 + random.int(16),
     otherVersionsPerCent: random.int(3) === 0 ? random.int(100) : 0,
-    uplinks: { metered: 0, normal: 0, callers: 0 },
+    uplinks: { metered: isMetered ? random.int(60) : 0, normal: random.int(50), callers: random.int(2) * random.int(20) },
     lookMs: 10_000,
+    settleMs: (isMetered ? 100 : 40) * MINUTE_MS,
+    quietMs: 3 * MINUTE_MS,
     faults: {
       cut: sometimes(nodes / 20),
       halfOpen: sometimes(nodes / 30),

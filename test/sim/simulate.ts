@@ -4,9 +4,11 @@
 import { kindByName } from '../../src/kinds/index.ts'
 import { createDeviceChecks } from './check-devices.ts'
 import { startDisconnectionChecks } from './check-disconnection.ts'
-import { checkEnd, measureQuiet } from './check-end.ts'
+import { checkEnd } from './check-end.ts'
 import { startHistory } from './check-history.ts'
+import { startOutboxChecks } from './check-outbox.ts'
 import { startPodChecks } from './check-pods.ts'
+import { measureQuiet } from './check-quiet.ts'
 import { startRolloutChecks } from './check-rollout.ts'
 import { USER } from './deed.ts'
 import { startFaults } from './faults.ts'
@@ -24,6 +26,8 @@ export interface SimulateOptions {
   readonly minutes: number
   /** `swarm` when absent: everything drawn from the seed. */
   readonly profile?: string
+  /** Called every virtual hour. */
+  readonly onHour?: (hour: number, events: number) => void
   /** Gets the trace as it grows. */
   readonly onTrace?: (line: string) => void
 }
@@ -42,14 +46,9 @@ export interface SimulateResult {
 }
 
 const MINUTE_MS = 60_000
+const HOUR_MS = 60 * MINUTE_MS
 /** Set-up: nodes join, the first Deployments run. */
 const SETUP_MS = 30_000
-/**
- * After healing: the longest wait to dial again is 15 minutes, then a container may wait 5 minutes in its back-off. What is left
- * over by then stays left over.
- */
-const SETTLE_MS = 24 * MINUTE_MS
-const QUIET_MS = 3 * MINUTE_MS
 /** How long before the end of the faults some devices lose contact for good. */
 const DUSK_MS = MINUTE_MS
 
@@ -87,13 +86,21 @@ export const simulate = async (options: SimulateOptions): Promise<SimulateResult
   const history = startHistory(world, server)
   const pods = startPodChecks(world, server, () => late.asked)
   const disconnection = startDisconnectionChecks(world, server, () => fleet)
+  const outboxes = startOutboxChecks(world, server, profile, checks)
   const look = (): void =>
     void world.after(profile.lookMs, () => {
       checks.look(fleet.devices.values())
       disconnection.look()
+      outboxes.look(fleet.devices.values())
       look()
     })
   look()
+  const hours = (hour: number): void =>
+    void world.after(HOUR_MS, () => {
+      options.onHour?.(hour, world.events)
+      hours(hour + 1)
+    })
+  hours(1)
   pods.onDisturbed(pod => rollouts?.disturbed(pod))
   server.start()
   setUp(world, server, fleet, nodes)
@@ -111,14 +118,15 @@ export const simulate = async (options: SimulateOptions): Promise<SimulateResult
     users.stop()
     faults.heal()
   })
-  await run(world, world.nowMs + SETTLE_MS)
+  await run(world, world.nowMs + profile.settleMs)
   const { process } = server
   if (!world.failure && process) {
     const quiet = measureQuiet(world, process, fleet, profile)
-    await run(world, world.nowMs + QUIET_MS)
+    await run(world, world.nowMs + profile.quietMs)
     quiet.finish()
     checkEnd(world, process, fleet)
     history.finish()
+    outboxes.finish(fleet)
     const { acknowledged, started } = users.asked.counted
     const counted = history.counted + history.forgotten
     if (counted < acknowledged || counted > started)

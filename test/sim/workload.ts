@@ -22,6 +22,8 @@ export interface Workload {
 const MINUTE_MS = 60_000
 const COUNTERS = 3
 const THINK_MS = 30
+/** Rounds of counting are as many deeds apart. */
+const COUNTS_PER_DEED = 1.5
 /** What a user may be told without anything being wrong. */
 const EXPECTED = new Set(['Conflict', 'NotFound', 'AlreadyExists', 'TooManyRequests', 'ServiceUnavailable', 'Forbidden'])
 
@@ -86,7 +88,7 @@ export const startWorkload = (deps: {
       turn(fn, everyMs)
     })
   turn(act, MINUTE_MS / profile.usersPerMinute)
-  turn(count, MINUTE_MS / 4)
+  turn(count, (MINUTE_MS * COUNTS_PER_DEED) / profile.usersPerMinute)
   return {
     asked,
     stop() {
