@@ -105,10 +105,16 @@ const start = (s: DeviceState, held: { readonly head: HeldHead; readonly documen
   s.phase = { is: 'waiting', dialAtMs: s.nowMs }
   if (!held) return
   const bytes = documentBytes(s.deps.codec, held.document)
-  if (s.deps.codec.sha256(bytes) === held.head.sha256 && s.deps.verify(headText(s.deps.device, held.head), held.head.sig))
+  const isWhole = s.deps.codec.sha256(bytes) === held.head.sha256
+  if (isWhole && s.deps.verify(headText(s.deps.device, held.head), held.head.sig)) {
     s.held = { head: held.head, bytes }
-  else
-    emit(s, { do: 'log', level: 'error', message: 'stored document is not what was signed', error: `generation ${held.head.generation}` })
+    return
+  }
+  // Of another cluster, after its device was given to this one: it runs on, and decides nothing.
+  const message = isWhole
+    ? 'stored document is not signed by this server, and runs until its own is here'
+    : 'stored document is not what was signed'
+  emit(s, { do: 'log', level: 'error', message, error: `generation ${held.head.generation}` })
 }
 
 const hello = (s: DeviceState): void => {
