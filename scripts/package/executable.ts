@@ -49,9 +49,14 @@ const blobOf = (target: Target, node: string, program: string, cache: string): B
 const footerOf = (addon: Buffer): string => `helio-addon ${String(addon.length).padStart(19, '0')}\n`
 
 /** Writes `out`, complete or not at all. */
-export const buildExecutable = async (target: Target, bundle: string, addon: Buffer, cache: string, out: string): Promise<void> => {
-  const node = fetchNode(target, cache)
-  const blob = blobOf(target, node, programOf(bundle), cache)
+export const buildExecutable = async (
+  target: Target,
+  { bundle, addon }: { readonly bundle: string; readonly addon: Buffer },
+  folders: { readonly nodes: string; readonly work: string },
+  out: string,
+): Promise<void> => {
+  const node = fetchNode(target, folders.nodes)
+  const blob = blobOf(target, node, programOf(bundle), folders.work)
   mkdirSync(dirname(out), { recursive: true })
   const draft = mkdtempSync(join(dirname(out), '.draft-'))
   try {

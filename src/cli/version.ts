@@ -1,11 +1,16 @@
 // helio version: this program's, and the server's when one can be reached; --verify checks the executable that runs, and asks no server.
 
-import { messageOf } from '../base/errors.ts'
+import { ApiError, messageOf } from '../base/errors.ts'
+import { Failure } from './failure.ts'
 import { jsonText, yamlText } from './object-text.ts'
 import { outputFlag, type Verb, type VerbContext } from './verb.ts'
 
 const verify = async ({ deps, flags, output }: VerbContext): Promise<void> => {
-  const check = await deps.verifyProgram({ signature: flags.text('signature'), publicKey: flags.text('public-key') })
+  const check = await deps
+    .verifyProgram({ signature: flags.text('signature'), publicKey: flags.text('public-key') })
+    .catch((cause: unknown): never => {
+      throw new Failure(messageOf(cause), { cause, hint: cause instanceof ApiError ? cause.hint : undefined })
+    })
   const form = flags.text('output')
   if (form === 'json') return output.write(jsonText(check))
   if (form === 'yaml') return output.write(await yamlText(check))
