@@ -11,7 +11,7 @@ import { Client } from '../e2e/client.ts'
 import { type Actor, freePort, type Running, runAs, startAs } from '../e2e/cluster.ts'
 import { type Bench, eventually, KB, pause } from './link-figures.ts'
 import type { DevicesOrder, DevicesState } from './link-fleet-devices.ts'
-import { openProgram } from './link-program.ts'
+import { end, openProgram } from './link-program.ts'
 import type { Transport } from './link-wire.ts'
 import { inFlight, processFigures } from './measure.ts'
 
@@ -62,7 +62,7 @@ const startMosquitto = async (bench: Bench, program: Actor, dataDir: string, por
   if (made.code !== 0) throw new Error(`helio broker config: ${made.stderr}`)
   appendFileSync(join(folder, 'mosquitto.conf'), 'user root\n')
   const child = spawn('/usr/sbin/mosquitto', ['-c', join(folder, 'mosquitto.conf')], { stdio: ['ignore', 'ignore', 'pipe'] })
-  bench.cleanup(() => void child.kill('SIGKILL'))
+  bench.cleanup(() => end(child))
   const state = { said: '' }
   child.stderr.on('data', chunk => {
     state.said = (state.said + chunk).slice(-4000)
@@ -93,7 +93,7 @@ const startDevices = (bench: Bench, order: DevicesOrder, tell: (state: DevicesSt
     env: { ...process.env, MALLOC_ARENA_MAX: '1' },
     execArgv: ['--no-warnings'],
   })
-  bench.cleanup(() => void child.kill('SIGKILL'))
+  bench.cleanup(() => end(child))
   child.on('message', message => tell(message as DevicesState))
   child.send(order)
 }

@@ -5,6 +5,7 @@ import { spawn } from 'node:child_process'
 import { join } from 'node:path'
 import { type Bench, KB } from './link-figures.ts'
 import type { Room } from './link-memory-room.ts'
+import { end } from './link-program.ts'
 
 const DEVICES = 100_000
 /** Each has keys of its own and proves itself: milliseconds a device. */
@@ -24,7 +25,7 @@ const ask = (bench: Bench, file: string, count: number): Promise<unknown> =>
       stdio: ['ignore', 'pipe', 'inherit'],
       env: { ...process.env, MALLOC_ARENA_MAX: '1', MALLOC_TRIM_THRESHOLD_: '131072' },
     })
-    const done = bench.cleanup(() => void child.kill('SIGKILL'))
+    const done = bench.cleanup(() => end(child))
     const state = { said: '' }
     child.stdout.on('data', chunk => {
       state.said += chunk

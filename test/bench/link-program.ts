@@ -1,5 +1,6 @@
 // The built program as it is at the start of a measurement, in a folder of its own: it may be built anew meanwhile.
 
+import type { ChildProcess } from 'node:child_process'
 import { cpSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { type Actor, HELIO, SELF, temporaryDir, wipe } from '../e2e/cluster.ts'
@@ -14,3 +15,14 @@ export const openProgram = (bench: Bench): { readonly program: Actor; readonly d
   const here = (word: string): string => (word === HELIO ? copy : word)
   return { program: { command: here(SELF.command), args: SELF.args.map(here) }, dir }
 }
+
+/** Kills it and settles when it is gone. */
+export const end = (child: ChildProcess): Promise<void> =>
+  new Promise(resolve => {
+    if (child.exitCode !== null || child.signalCode !== null) {
+      resolve()
+      return
+    }
+    child.once('exit', () => resolve())
+    child.kill('SIGKILL')
+  })

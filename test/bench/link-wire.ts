@@ -6,7 +6,7 @@ import { appendFileSync, existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { type Actor, type CommandResult, type Running, runAs, startAs } from '../e2e/cluster.ts'
 import { type Bench, eventually, pause } from './link-figures.ts'
-import { openProgram } from './link-program.ts'
+import { end, openProgram } from './link-program.ts'
 
 export const TRANSPORTS = ['ws', 'mqtt', 'broker'] as const
 export type Transport = (typeof TRANSPORTS)[number]
@@ -111,7 +111,7 @@ const startBroker = async (bench: Bench, server: { program: Actor; space: string
   const child: ChildProcess = spawn('ip', ['netns', 'exec', space, MOSQUITTO, '-c', join(folder, 'mosquitto.conf')], {
     stdio: ['ignore', 'ignore', 'pipe'],
   })
-  bench.cleanup(() => void child.kill('SIGKILL'))
+  bench.cleanup(() => end(child))
   const state = { said: '' }
   child.stderr?.on('data', chunk => {
     state.said += chunk
