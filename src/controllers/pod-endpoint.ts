@@ -4,6 +4,7 @@
 import { contactState } from '../kinds/contact.ts'
 import { isSuperseded, REPLACES } from '../kinds/disconnection.ts'
 import type { Endpoint, EndpointSlicePort } from '../kinds/endpoint-slice.ts'
+import { ipAddress } from '../kinds/names.ts'
 import type { Node } from '../kinds/node.ts'
 import type { Pod } from '../kinds/pod.ts'
 import { isPodReady, isPodTerminal } from '../kinds/pod.ts'
@@ -31,9 +32,10 @@ export interface PodEndpoints {
   readonly nextMs: number
 }
 
+/** What a device says that is no address is none: one pod of a Service must not keep the others out of its slice. */
 export const addressOf = (pod: Pod, family: AddressFamily): string | undefined => {
   const ips = pod.status?.podIPs?.map(each => each.ip) ?? (pod.status?.podIP ? [pod.status.podIP] : [])
-  return ips.find(ip => ip.includes(':') === (family === 'IPv6'))
+  return ips.find(ip => ip.includes(':') === (family === 'IPv6') && ipAddress(ip).length === 0)
 }
 
 /** The number a target port means in this pod; undefined when it names none of the pod's ports. */

@@ -18,8 +18,9 @@ interface HoldDeps {
 }
 
 const ID = /^[A-Za-z0-9._-]{1,64}$/
-/** Who held it, as the device's socket proved it: a word, not a sentence that could pass for one of ours. */
-const WHO = /^[\x21-\x7e\u00a1-\uffff]{1,64}$/
+/** Who held it, as the device's socket proved it: a word, not a sentence that could pass for one of ours, nor signs
+ * that turn or hide what is beside them on a screen. */
+const WHO = /^[!-~\p{L}\p{M}\p{N}]{1,64}$/u
 const STAMP = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:\d\d)$/
 
 const word = (value: Record<string, unknown>, field: string, pattern: RegExp): string => {

@@ -16,6 +16,10 @@ import type { Pod } from '../kinds/pod.ts'
 import type { PodReport, StatusItem } from '../link/messages.ts'
 import { applyHold, applyNoHold, HOLD_KEY } from './hold-reports.ts'
 
+/** Refusals told of one frame of reports, and the characters of each: a device that speaks nonsense does not fill the server's log. */
+const REFUSALS_MAX = 8
+const REFUSAL_CHARS_MAX = 300
+
 export interface ReportsDeps {
   readonly verbs: Verbs
   readonly clock: Pick<Clock, 'now'>
@@ -38,7 +42,7 @@ export const mergeConditions = (stored: readonly Condition[], reported: readonly
   const before = new Map(stored.map(condition => [condition.type, condition]))
   const merged = reported.map(condition => {
     const old = before.get(condition.type)
-    return { ...condition, lastTransitionTime: (old?.status === condition.status && old.lastTransitionTime) || now }
+    return { ...condition, lastTransitionTime: (old && old.status === condition.status && old.lastTransitionTime) || now }
   })
   const named = new Set(reported.map(condition => condition.type))
   return [...stored.filter(condition => !named.has(condition.type)), ...merged]
@@ -48,7 +52,8 @@ export const mergeConditions = (stored: readonly Condition[], reported: readonly
  * Writes a status the device reported upon the newest state, staged writes of others included: what the others change stays, and nobody's
  * write in flight can turn the report away. Nothing happens when the status is already so.
  */
-const writeStatus = async (deps: ReportsDeps, device: string, target: Target, stored: KubeObject, reported: Record<string, unknown>) => {
+const writeStatus = async (deps: ReportsDeps, device: string, target: Target, stored: KubeObject, reported: unknown) => {
+  if (!isObject(reported)) throw new ApiError('BadRequest', 'status must be an object')
   const old = isObject(stored.status) ? stored.status : {}
   const listed = reported['conditions'] ?? []
   if (!Array.isArray(listed) || !listed.every(isObject)) throw new ApiError('BadRequest', 'status.conditions must be a list of objects')
@@ -132,7 +137,7 @@ export const applyReports = async (deps: ReportsDeps, device: string, items: rea
       // The object is gone, or another one has taken its name.
       if (isReason(error, 'NotFound') || isReason(error, 'Conflict')) return
       if (!(error instanceof ApiError) || error.code >= 500) throw error
-      refused.push(`${item.key}: ${error.message}`)
+      if (refused.length < REFUSALS_MAX) refused.push(`${item.key}: ${error.message.slice(0, REFUSAL_CHARS_MAX)}`)
     }
   }
   await Promise.all([...items, ...(whole ? endedHolds(deps, device, items) : [])].map(one))

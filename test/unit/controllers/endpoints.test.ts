@@ -43,6 +43,15 @@ const podAt = (name: string, ip: string, extra: Loose = {}): Loose => ({
   status: { ...runningStatus(0), podIP: ip, podIPs: [{ ip }], ...(extra['status'] as Loose) },
 })
 
+t.test('a device that names no address for its pod keeps that pod out, not the others', async t => {
+  const world = createWorld()
+  world.put(podAt('good', '10.0.0.1'))
+  for (const [i, ip] of ['', '999.9.9.9', '10.0.0.2\n', '10.0.0.3/8', '::g', 'host'].entries()) world.put(podAt(`bad-${i}`, ip))
+  world.put(service())
+  world.settle([endpoints])
+  t.same(ready(world), ['good'])
+})
+
 t.test('a ready pod behind a Service is an endpoint, in a slice and in Endpoints', async t => {
   const world = createWorld()
   const pod = world.put(podAt('one', '10.0.0.1'))

@@ -103,6 +103,19 @@ t.test('the same report again writes nothing', async t => {
   t.equal(pod().metadata.resourceVersion, resourceVersion)
 })
 
+t.test('a status that is none is refused and does not turn away what came with it', async t => {
+  const { verbs, pod, report } = await createRig()
+  t.match(await report(null as unknown as Record<string, unknown>), [/^pod\//])
+  await report({ phase: 'Running', conditions: [{}] })
+  const uid = pod().metadata.uid ?? ''
+  const items = [null, 5, []].map(status => ({ key: `pod/${uid}`, value: { namespace: 'default', name: 'web', uid, status } }))
+  const good = { key: `pod/${uid}`, value: { namespace: 'default', name: 'web', uid, status: { phase: 'Succeeded' } } }
+  const many = Array.from({ length: 20 }, () => items[0]!)
+  const refused = await applyReports({ verbs, clock: handClock(), podsOn: () => [pod()] }, 'n1', [...items, ...many, good])
+  t.equal(refused.length, 8, 'nor does it fill the log')
+  t.equal(pod().status?.phase, 'Succeeded')
+})
+
 t.test('a report of a pod that has another uid by now is dropped quietly', async t => {
   const { pod, report } = await createRig()
   t.same(await report({ phase: 'Running' }, { uid: '00000000-0000-4000-8000-000000000000' }), [])
@@ -222,6 +235,8 @@ t.test('a device holds its own pods only, and nothing that is no hold is written
     hold('a b'),
     hold('x'.repeat(65)),
     hold('h1', { by: 'root at 1970\n' }),
+    hold('h1', { by: '\u202etoor' }),
+    hold('h1', { by: '\u200broot' }),
     hold('h1', { by: 'x'.repeat(1e6) }),
     hold('h1', { at: 'now' }),
     hold('h1', { at: { toString: 'x' } }),
