@@ -2,7 +2,7 @@
 // is for brokers alone (see tls-dial.ts): it never passes for the server.
 
 import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
-import { join, resolve } from 'node:path'
+import { dirname, join, resolve } from 'node:path'
 import { ApiError } from './base/errors.ts'
 import type { KeyPair } from './base/pki.ts'
 import type { BrokerFilesOptions } from './cli/cli.ts'
@@ -27,11 +27,18 @@ const authorityOf = (dataDir: string): KeyPair => {
 
 const altNameOf = (host: string): string => (/^[\d.]+$/.test(host) || host.includes(':') ? `IP:${host}` : `DNS:${host}`)
 
+/** One folder after the other: Node's recursive mkdir never ends where the system says that a folder in one that is there has no parent (/proc). */
+const makeFolder = (path: string): void => {
+  if (existsSync(path)) return
+  makeFolder(dirname(path))
+  mkdirSync(path, { mode: 0o755 })
+}
+
 /** Writes the files and answers their names. Run again it makes a new key: the broker is to be started again with it. */
 export const writeBrokerFiles = (dataDir: string, out: string, options: BrokerFilesOptions): readonly string[] => {
   const authority = authorityOf(dataDir)
   const folder = resolve(out)
-  mkdirSync(folder, { recursive: true, mode: 0o755 })
+  makeFolder(folder)
   const nowMs = Math.max(systemClock.now(), NOT_BEFORE_MS)
   const pair = systemPki.issue(authority, {
     commonName: options.host,
