@@ -41,6 +41,11 @@ export const failureOf = (path: string, cause: unknown): Failure => {
       cause,
       hint: 'run as root, as the user the agent runs as, or as a member of its --socket-group',
     })
+  if (code === 'ECONNRESET' || code === 'EPIPE')
+    return new Failure(`ask the agent at ${path}: it ended before it answered`, {
+      cause,
+      hint: 'what was asked may be done or not: once it runs again, see helio device status',
+    })
   return new Failure(`ask the agent at ${path}: ${messageOf(cause)}`, { cause })
 }
 
