@@ -3,7 +3,7 @@
 
 import { deepEqual } from '../../src/base/json.ts'
 import type { Deployment } from '../../src/kinds/deployment.ts'
-import { STOP_AFTER } from '../../src/kinds/disconnection.ts'
+import { isSuperseded, STOP_AFTER } from '../../src/kinds/disconnection.ts'
 import { HELD, isHeld } from '../../src/kinds/hold.ts'
 import { KINDS } from '../../src/kinds/index.ts'
 import { type KubeObject, keyOf } from '../../src/kinds/meta.ts'
@@ -114,6 +114,16 @@ const checkLeftovers = (world: World, { view }: ServerProcess): void => {
   }
 }
 
+/** All nodes are back: of an original and the pod in its place one is left. What is held stands still, and waits for its hold. */
+const checkCopies = (world: World, { view }: ServerProcess, fleet: Fleet): void => {
+  for (const pod of view.list<Pod>('Pod')) {
+    const isBack = fleet.devices.get(pod.spec.nodeName ?? '')?.agent?.link.connected === true
+    if (!isSuperseded(pod) || isPodTerminal(pod) || !isBack) continue
+    if (isHeld(pod) || !isPodReady(pod)) world.mark('a replaced pod is held or not Ready, and both copies are there')
+    else world.fail('exactly one of two copies stays', `${keyOf(pod.metadata)} is still replaced, though ${pod.spec.nodeName} is back`)
+  }
+}
+
 /** Everything at the end but traffic. */
 export const checkEnd = (world: World, process: ServerProcess, fleet: Fleet): void => {
   const nodes = process.view.list<KubeObject>('Node')
@@ -123,6 +133,7 @@ export const checkEnd = (world: World, process: ServerProcess, fleet: Fleet): vo
   }
   for (const deployment of process.view.list<Deployment>('Deployment')) checkDeployment(world, process, deployment)
   checkLeftovers(world, process)
+  checkCopies(world, process, fleet)
   const { connections } = process.devices.hub
   if (connections > nodes.length) world.fail('every limit holds', `${connections} connections of ${nodes.length} nodes`)
   for (const { name, link } of fleet.devices.values())

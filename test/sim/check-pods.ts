@@ -1,7 +1,7 @@
 // Checks of pods as the server has them: bound once, and never made or deleted without a reason. Silence of a node is no reason: what
 // may end a pod is a user, an owner that goes, a Node object that is gone, or a ReplicaSet that has more than it should.
 
-import { contactState, isDeclaredDead } from '../../src/kinds/contact.ts'
+import { brakeCondition, contactState, FENCED, isDeclaredDead } from '../../src/kinds/contact.ts'
 import { isSuperseded } from '../../src/kinds/disconnection.ts'
 import type { KubeObject, ObjectMeta } from '../../src/kinds/meta.ts'
 import { controllerOf } from '../../src/kinds/meta.ts'
@@ -147,6 +147,8 @@ export const startPodChecks = (world: World, server: SimServer, asked: () => Ask
   const take = (process: ServerProcess, { kind, object, old }: Change): void => {
     if (kind === 'ReplicaSet') takeSet(object as unknown as ReplicaSet)
     if (kind === 'Pod') takePod(process, object as unknown as Pod, old as unknown as Pod | undefined)
+    if (kind === 'Node' && isFenced(object) && !(old && isFenced(old))) world.mark('a node was fenced by its policy')
+    if (kind === 'Namespace' && isBraked(object) && !(old && isBraked(old))) world.mark('the brake was pulled')
     if (kind === 'Node' && old && isSilent(object) && !isSilent(old)) world.mark('a node became Unknown')
   }
   const known = { restores: 0 }
@@ -169,6 +171,9 @@ export const startPodChecks = (world: World, server: SimServer, asked: () => Ask
   })
   return { onDisturbed: fn => void disturbed.push(fn) }
 }
+
+const isFenced = (node: KubeObject): boolean => (node as unknown as Node).spec?.taints?.some(({ value }) => value === FENCED) ?? false
+const isBraked = (namespace: KubeObject): boolean => brakeCondition(namespace)?.status === 'True'
 
 export const isSilent = (node: KubeObject): boolean =>
   ((node.status as { conditions?: { type: string; status: string }[] } | undefined)?.conditions ?? []).some(

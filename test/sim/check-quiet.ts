@@ -66,8 +66,8 @@ const isWaryMetered = (isWary: boolean, profile: ProfileName): boolean => isWary
 
 const checkQueues = (world: World, device: SimDevice): void => {
   const { name, agent } = device
-  // Between two calls there may be news: a pod that was stopped for silence.
-  if (!agent || (!agent.link.connected && isStoppedBySilence(device))) return
+  // Between two calls there is news: a pod that was stopped for silence.
+  if (!agent || (device.files.uplink.contactIntervalMs !== undefined && isStoppedBySilence(device))) return
   const { perPriority } = agent.link.usage()
   for (const priority of ['status', 'events', 'telemetry'] as const) {
     const { waiting, sentBytes, receivedBytes, budgetBytes } = perPriority[priority]

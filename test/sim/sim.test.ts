@@ -22,6 +22,38 @@ const seeds = readFileSync(join(import.meta.dirname, 'seeds.txt'), 'utf8')
   .filter(line => line !== '' && !line.startsWith('#'))
   .map(parseSeed)
 
+/** What a batch has to reach; a set of seeds that never does is a bad test. */
+const SOMETIMES: readonly string[] = [
+  'a conflict happened',
+  'a watch was expired',
+  'a write was lost in a crash',
+  'a rollout was cut in half by a partition',
+  'frames arrived late over a half-open connection',
+  'a node became Unknown',
+  'the brake was pulled',
+  'a pod was replaced by policy',
+  'a replaced pod counts again',
+  'a replaced pod gave way',
+  'a dead node lost its pods',
+  'a pod was stopped for silence',
+  'a pod was held at its device',
+  'a held pod was stopped',
+  'a hold was ended at its device',
+  'the server lifted a hold',
+  'a pod was restarted from its device',
+  'a service kept the endpoints of silent nodes',
+  'all events of a pod arrived, once each',
+  'a measurement arrived',
+  'an outbox went to disk',
+  'bytes were counted on a link that is lan',
+  'bytes were counted on a link that is normal',
+  'bytes were counted on a link that is metered',
+  'a metered device was idle for a day',
+  'a server came back with an older backup',
+  'an operator ended a conflict',
+]
+const reached = new Set<string>()
+
 const told = ({ failure, tail }: SimulateResult): string => (failure ? `${failure.check}: ${failure.message}\n${tail.join('\n')}` : 'ok')
 
 for (const { reason, ...options } of seeds) {
@@ -29,11 +61,19 @@ for (const { reason, ...options } of seeds) {
   t.test(`seed ${seed}, ${nodes} nodes, ${minutes} minutes, ${profile}: ${reason}; twice alike`, async t => {
     const first = await simulate(options)
     const second = await simulate(options)
+    for (const mark of first.marks.keys()) reached.add(mark)
     t.equal(told(first), 'ok', `npm run sim -- --seed ${seed} --nodes ${nodes} --minutes ${minutes} --profile ${profile}`)
     t.equal(second.hash, first.hash, 'the same seed gives the same trace')
     t.equal(second.events, first.events)
   })
 }
+
+t.test('the seeds together reach every state that matters', async t => {
+  t.same(
+    SOMETIMES.filter(mark => !reached.has(mark)),
+    [],
+  )
+})
 
 t.test('the world has no time and no chance of its own', async t => {
   const banned = /\b(Date\.now|Math\.random|performance\.now|randomUUID|set(Timeout|Interval))\(/
