@@ -1,6 +1,7 @@
 // One file from a Node, the bundle and the addon: Node stripped, the bundle injected as Node's own single-executable blob with a code cache
 // made by that very Node, the addon behind the last section, and a footer of 32 bytes that says how long it is (read by prelude.cts).
 
+import { createHash } from 'node:crypto'
 import { chmodSync, copyFileSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { createRequire, stripTypeScriptTypes } from 'node:module'
 import { dirname, join } from 'node:path'
@@ -19,9 +20,8 @@ const fetchNode = ({ node }: Target, cache: string): string => {
   const folder = once(join(cache, `${node.package}-${node.version}`), draft => {
     run(['npm', 'pack', '--silent', '--ignore-scripts', `${node.package}@${node.version}`, '--pack-destination', draft])
     const archive = join(draft, `${node.package}-${node.version}.tgz`)
-    const [, integrity = ''] = node.integrity.split('sha512-')
-    const found = run(['openssl', 'dgst', '-sha512', '-r', archive]).slice(0, 128)
-    if (found !== Buffer.from(integrity, 'base64').toString('hex')) throw new Error(`fetch ${node.package}: not the bytes that are pinned`)
+    const found = `sha512-${createHash('sha512').update(readFileSync(archive)).digest('base64')}`
+    if (found !== node.integrity) throw new Error(`fetch ${node.package}: not the bytes that are pinned`)
     run(['tar', '-xzf', archive, '-C', draft, '--no-same-owner', 'package/bin/node', 'package/LICENSE'])
     rmSync(archive)
   })

@@ -1,7 +1,7 @@
-// npm run test:package, after npm run package: what is promised of the files under build/, tried on each of them; those of other
+// npm run test:package (tap --timeout=1800), after npm run package: what is promised of the files under build/, tried on each of them; those of other
 // processors by qemu-user. Needs root to try the executable in a root folder that holds nothing but the C library.
 
-import { cpSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { copyFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
 import t, { type Test } from 'tap'
 import { sha256Of, run as shell } from '../../scripts/package/shell.ts'
@@ -94,7 +94,7 @@ for (const target of built) {
     const at = bytes.length - 1000
     bytes[at] = (bytes[at] ?? 0) ^ 1
     writeFileSync(copy, bytes, { mode: 0o755 })
-    cpSync(`${file}.sig`, `${copy}.sig`)
+    copyFileSync(`${file}.sig`, `${copy}.sig`)
     const { code, stderr } = await runAs(actorOf(target, copy), ['version', '--verify'])
     t.equal(code, 1)
     t.match(stderr, /bad signature .*the file has/)
@@ -108,10 +108,10 @@ t.test('runs with nothing but the C library and an environment without a word', 
   const libraries = shell(['ldd', fileOf(native)]).matchAll(/(\/\S+) \(0x/g)
   for (const [, library = ''] of libraries) {
     mkdirSync(join(root, dirname(library)), { recursive: true })
-    cpSync(library, join(root, library), { dereference: true })
+    copyFileSync(library, join(root, library))
   }
   for (const name of ['tmp', 'dev', 'data']) mkdirSync(join(root, name))
-  cpSync(fileOf(native), join(root, 'helio'))
+  copyFileSync(fileOf(native), join(root, 'helio'))
   const inside: Actor = { command: 'env', args: ['-i', '/usr/sbin/chroot', root, '/helio'] }
   const server = await startAs(inside, 'server', '--data-dir', '/data/server', '--port', String(await freePort()), '--no-agent')
   t.teardown(() => server.kill())
