@@ -225,7 +225,13 @@ const RULES: readonly Rule[] = [
   { rule: 'not-ready', find: unready },
   {
     rule: 'limits',
-    find: ({ losses }) => losses.map(what => problem(what, 'boot a kernel that has it (cgroup_enable=memory), or ask for less')),
+    find: ({ losses }) =>
+      losses.map(what =>
+        problem(
+          what,
+          `${/memory|cgroup|cpu|pids/i.test(what) ? 'boot a kernel that has it (memory: cgroup_enable=memory on its command line)' : 'use a kernel or a runtime that has it'}, or ask for less`,
+        ),
+      ),
   },
   { rule: 'budget', find: budgets },
   {

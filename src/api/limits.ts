@@ -35,7 +35,7 @@ export const WATCHES_MAX = 10_000
 /** Log streams open at once. More: 429 with Retry-After. */
 export const LOG_STREAMS_MAX = 200
 /** Connections open at once. More are closed as they arrive. */
-export const CONNECTIONS_MAX = 12_000
+export const CONNECTIONS_MAX = 20_000
 /** HTTP/2 streams in one connection. More are refused by the protocol and wait in the client. Source: kube-apiserver. */
 export const STREAMS_MAX = 250
 /** Memory of one HTTP/2 session, in MiB; above it the session refuses new streams. */

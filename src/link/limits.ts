@@ -23,6 +23,9 @@ export const FETCH_WINDOW_BYTES = 128 * 1024
 export const FETCH_STALL_MS = 60_000
 /** Part of the old document that serves as dictionary for the new one: deflate looks back no further. */
 export const PATCH_WINDOW_BYTES = 32 * 1024
+/** Raw bytes of a patch that goes along with its head; of a larger one the head goes alone and the device fetches. More in a frame closes the
+ * connection ('protocol'). */
+export const HEAD_PATCH_BYTES_MAX = 1024
 /** Documents the server keeps for downloads and patches; above it the longest unused is dropped and rendered again when asked for. */
 export const SHELF_BYTES_MAX = 32 * 1024 * 1024
 
@@ -181,6 +184,9 @@ export const BROKER_OPENINGS_AGAIN_MAX = 3
 /** The server's way back to a broker it lost; it is one client, so it may be quick. */
 export const BROKER_RETRY: BackoffPolicy = { baseMs: 500, capMs: 30_000 }
 
+/** Credit, and data of streams that are over, which a device may send at once and a second: what was under way when a stream ended fits. */
+export const STREAM_FRAMES_BURST = 10_000
+export const STREAM_FRAMES_PER_SECOND = 1000
 /** Frames a device may send at once and a second, streams not counted (their credit bounds them); beyond it the connection is closed ('busy'). */
 export const FRAMES_BURST = 1000
 export const FRAMES_PER_SECOND = 50
@@ -263,6 +269,8 @@ export const MQTT_ANSWERS_MAX = 1024
 /** Filters in one SUBSCRIBE or UNSUBSCRIBE; more end the connection (0x97, 0x82). Two are granted. */
 export const MQTT_FILTERS_MAX = 8
 /** A longer client identifier is refused, a longer reason is cut. */
+/** Signs of life a client publishes in one connection, which mean nothing here; one more closes it (quota). */
+export const MQTT_ALIVE_MAX = 64
 export const MQTT_CLIENT_ID_CHARS_MAX = 128
 export const MQTT_REASON_CHARS_MAX = 200
 /** Connections of one device: its link, the link before, and clients that watch; of strangers that have not been told to go. The oldest gives way. */

@@ -5,7 +5,7 @@ import type { HeadConflict } from '../kinds/conflict.ts'
 import { type Bucket, newBucket } from './bucket.ts'
 import type { Codec } from './codec.ts'
 import type { Desk, HeldClaim } from './desk.ts'
-import { FRAMES_BURST, GREETING_TIMEOUT_MS, PRIORITIES, type Priority, REPORTS_BURST } from './limits.ts'
+import { FRAMES_BURST, GREETING_TIMEOUT_MS, PRIORITIES, type Priority, REPORTS_BURST, STREAM_FRAMES_BURST } from './limits.ts'
 import type { OutboxName } from './link.ts'
 import {
   type DeviceEvent,
@@ -151,6 +151,7 @@ export interface ServerState {
   held: readonly Report[]
   heldUntilMs: number | undefined
   readonly frames: Bucket
+  readonly streamFrames: Bucket
   readonly mux: Mux
   nowMs: number
   out: ServerOutput[]
@@ -175,6 +176,7 @@ export const newServerState = (deps: ServerSessionDeps, nowMs: number): ServerSt
   held: [],
   heldUntilMs: undefined,
   frames: newBucket(FRAMES_BURST),
+  streamFrames: newBucket(STREAM_FRAMES_BURST),
   mux: newMux(),
   nowMs,
   out: [],

@@ -7,6 +7,7 @@ import type { Duplex } from 'node:stream'
 import {
   FRAME_BYTES_MAX,
   MQTT_ALIASES_MAX,
+  MQTT_ALIVE_MAX,
   MQTT_ANSWERS_MAX,
   MQTT_CLOSE_MS_MAX,
   MQTT_CONNECT_BYTES_MAX,
@@ -78,6 +79,7 @@ export class MqttPeer implements Connection {
   #head: 0 | 1 | undefined
   #asPublished = false
   #answers = 0
+  #alive = 0
   #over = false
   #fault = ''
 
@@ -278,7 +280,10 @@ export class MqttPeer implements Connection {
   }
 
   #deliver(kind: TopicKind | undefined, { payload, retain }: PacketOf<'publish'>): number {
-    if (kind === 'alive') return REASON.success
+    if (kind === 'alive') {
+      if (++this.#alive > MQTT_ALIVE_MAX) this.onFault(REASON.quota, 'too many signs of life')
+      return REASON.success
+    }
     if (kind !== 'up') return REASON.notAuthorized
     if (retain) return REASON.retain
     if (this.#down === undefined) {

@@ -270,6 +270,12 @@ t.test('a message of QoS 1 to a topic of somebody else is refused by its own PUB
   t.strictSame([codes, link.frames], [[REASON.notAuthorized, 0, 0], ['x']])
 })
 
+t.test('signs of life without end end the connection', async t => {
+  const { client } = await setup().linked()
+  for (let i = 0; i < 70; i++) client.send(publish(topic('alive'), `${i}`))
+  t.equal((await client.next('disconnect')).reasonCode, REASON.quota)
+})
+
 t.test('a frame before the subscription to down ends the connection', async t => {
   const client = await setup().connect()
   client.send(publish(topic('up'), 'x'))
