@@ -9,6 +9,7 @@ import { isHeld } from '../../src/kinds/hold.ts'
 import type { Namespace } from '../../src/kinds/namespace.ts'
 import type { Node } from '../../src/kinds/node.ts'
 import { isPodReady, isPodTerminal, type Pod } from '../../src/kinds/pod.ts'
+import type { ReplicaSet } from '../../src/kinds/replica-set.ts'
 import { matchesLabels } from '../../src/kinds/selector.ts'
 import type { Service } from '../../src/kinds/service-kind.ts'
 import type { Fleet } from './fleet.ts'
@@ -36,6 +37,8 @@ export const startDisconnectionChecks = (world: World, server: SimServer, fleet:
   const edited = new Map<string, number>()
   /** Services without a ready endpoint, since when. */
   const emptied = new Map<string, number>()
+  /** ReplicaSets with fewer pods that count than they should have, since when. */
+  const lacking = new Map<string, number>()
 
   /** How long nothing of this node reached the server; a restarted server cannot act on what another one heard, so true time bounds it. */
   const silentMs = (node: string): number => world.nowMs - (fleet().devices.get(node)?.link.heardAtMs.server ?? Number.NEGATIVE_INFINITY)
@@ -128,8 +131,24 @@ export const startDisconnectionChecks = (world: World, server: SimServer, fleet:
     if (world.nowMs - sinceMs > RECENT_MS)
       world.fail('silence empties no endpoints', `${namespace}/${name}: ${serving.length} pods run and are Ready, none is an endpoint`)
   }
+  /** What no longer counts has another one made in its place; whether there is room for it is for the scheduler to say. */
+  const lookAtSet = ({ view }: ServerProcess, set: ReplicaSet): void => {
+    const { uid = '', name } = set.metadata
+    const pods = view.list<Pod>('Pod', { owner: uid }).filter(pod => pod.metadata.deletionTimestamp === undefined && !isPodTerminal(pod))
+    const counted = pods.filter(pod => !isSuperseded(pod)).length
+    const isLeaving = set.metadata.deletionTimestamp !== undefined
+    if (isLeaving || counted === pods.length || counted >= (set.spec.replicas ?? 1)) {
+      lacking.delete(uid)
+      return
+    }
+    const sinceMs = lacking.get(uid) ?? world.nowMs
+    lacking.set(uid, sinceMs)
+    if (world.nowMs - sinceMs > 2 * RECENT_MS)
+      world.fail('what is replaced has a replacement', `${name} has ${counted} of ${set.spec.replicas}`)
+  }
   server.onStart(process => {
     emptied.clear()
+    lacking.clear()
     process.view.subscribe(changes => {
       if (!process.clock.isAlive) return
       for (const { kind, object, old } of changes) {
@@ -146,7 +165,9 @@ export const startDisconnectionChecks = (world: World, server: SimServer, fleet:
   return {
     look() {
       const { process } = server
-      if (process) for (const service of process.view.list<Service>('Service')) lookAt(process, service)
+      if (!process) return
+      for (const service of process.view.list<Service>('Service')) lookAt(process, service)
+      for (const set of process.view.list<ReplicaSet>('ReplicaSet')) lookAtSet(process, set)
     },
   }
 }
