@@ -94,7 +94,9 @@ export const startPodChecks = (world: World, server: SimServer, asked: () => Ask
     const originals = view.list<Pod>('Pod', { owner: set.metadata.uid ?? '' }).filter(one => isThere(one) && isSuperseded(one))
     if (originals.length >= Math.min(...sizesOf(set))) return 'size'
     const state = contactState(node)
-    const isBack = (state === 'Online' && view.contact(pod.spec.nodeName ?? '')?.connected === true) || state === 'Offline'
+    const contact = view.contact(pod.spec.nodeName ?? '')
+    const isBack =
+      (state === 'Online' && contact !== undefined && (contact.connected || contact.silentMs <= RECENT_MS)) || state === 'Offline'
     return isBack ? 'reunited' : undefined
   }
   const going = (process: ServerProcess, pod: Pod): void => {
