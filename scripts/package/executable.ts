@@ -41,7 +41,8 @@ const blobOf = (target: Target, node: string, program: string, cache: string): B
     writeFileSync(join(draft, 'helio.cjs'), program)
     const config = { main: 'helio.cjs', output: 'blob', disableExperimentalSEAWarning: true, useCodeCache: true, execArgv: target.flags }
     writeFileSync(join(draft, 'sea.json'), JSON.stringify(config))
-    run([...target.emulator, node, ...target.flags, '--experimental-sea-config', 'sea.json'], { cwd: draft })
+    // Without a fixed seed the hashes of strings, and with them the code cache, differ each time; V8 leaves the seed out of what must match.
+    run([...target.emulator, node, ...target.flags, '--random-seed=1', '--experimental-sea-config', 'sea.json'], { cwd: draft })
   })
   return readFileSync(join(folder, 'blob'))
 }
