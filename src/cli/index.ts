@@ -22,5 +22,5 @@ export const VERBS: readonly VerbEntry[] = [
   { name: 'node', summary: 'decide about devices: follow a restored server, fence and unfence', load: () => import('./node.ts') },
   { name: 'broker', summary: 'write the configuration of an MQTT broker for this cluster', load: () => import('./broker.ts') },
   { name: 'api-resources', summary: 'list what the server has kinds for', load: () => import('./api-resources.ts') },
-  { name: 'version', summary: 'print the versions of client and server', load: () => import('./version.ts') },
+  { name: 'version', summary: 'print the versions of client and server, or check this executable', load: () => import('./version.ts') },
 ]
