@@ -21,6 +21,13 @@ export interface Head {
   readonly sig: string
 }
 
+/** The whole patch to a head's document, from the document the device was last known to hold: a hint that saves the fetch. Base64. */
+export interface HeadPatch {
+  /** Digest of the document it refers to; a device that holds another one fetches. */
+  readonly base: string
+  readonly data: string
+}
+
 /** A head as the device keeps it, with the epochs it left for this one (never on the wire; see holdHead). */
 export interface HeldHead extends Head {
   readonly leftEpochs?: readonly string[]
@@ -197,6 +204,7 @@ export type ServerFrame =
       readonly timeSig: string
       /** Null: the device has what it should have, or nothing is known for it yet. */
       readonly head: Head | null
+      readonly patch?: HeadPatch
       /** 'later': send none until asked; many devices are to send all of it. */
       readonly needStatus: 'none' | 'changes' | 'all' | 'later'
       /** The first dial after this session falls anywhere within. */
@@ -206,7 +214,7 @@ export type ServerFrame =
     }
   /** Not admitted now; the connection closes. */
   | { readonly t: 'busy'; readonly retryAfterMs: number }
-  | { readonly t: 'head'; readonly head: Head }
+  | { readonly t: 'head'; readonly head: Head; readonly patch?: HeadPatch }
   /** A piece of a patch of `size` bytes in all; base64 of the bytes from `offset`. An offset of 0 begins anew, whatever was asked. */
   | {
       readonly t: 'document'

@@ -14,6 +14,7 @@ import {
   EVENTS,
   FETCH_WINDOW_BYTES,
   FRAME_BYTES_MAX,
+  HEAD_PATCH_BYTES_MAX,
   HERD_WINDOW_MS_MAX,
   JSON_DEPTH_MAX,
   KEEPALIVE_MS_MAX,
@@ -30,6 +31,7 @@ import type {
   DeviceEvent,
   DeviceFrame,
   Head,
+  HeadPatch,
   LinkTerms,
   LogOptions,
   RefusalReason,
@@ -84,6 +86,17 @@ const head = (f: Fields): Head => ({
   ),
   sig: f.text('sig', SIGNATURE, 512),
 })
+
+const headPatch = (f: Fields): HeadPatch => ({
+  base: f.text('base', SHA256, 64),
+  data: f.text('data', BASE64, base64Chars(HEAD_PATCH_BYTES_MAX)),
+})
+
+const patch = (f: Fields): { readonly patch?: HeadPatch } =>
+  only(
+    'patch',
+    f.optional('patch', name => f.object(name, headPatch)),
+  )
 
 const statusItem = (f: Fields): StatusItem => {
   if (f.value('value') === undefined) f.fail('value')
@@ -261,12 +274,13 @@ const SERVER_READERS: Readers<ServerFrame> = {
     time: f.text('time', STAMP, 40),
     timeSig: f.text('timeSig', SIGNATURE, 512),
     head: f.isNull('head') ? null : f.object('head', head),
+    ...patch(f),
     needStatus: f.oneOf('needStatus', ['none', 'changes', 'all', 'later']),
     herdWindowMs: f.int('herdWindowMs', 0, HERD_WINDOW_MS_MAX),
     keepaliveMs: f.int('keepaliveMs', 1, KEEPALIVE_MS_MAX),
   }),
   busy: f => ({ t: 'busy', retryAfterMs: f.int('retryAfterMs', 0, BUSY_MS_MAX) }),
-  head: f => ({ t: 'head', head: f.object('head', head) }),
+  head: f => ({ t: 'head', head: f.object('head', head), ...patch(f) }),
   document: f => ({
     t: 'document',
     sha256: sha256(f),

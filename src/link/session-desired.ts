@@ -6,7 +6,8 @@ import { parseDocument } from './document.ts'
 import { type Download, downloadStallsAtMs, finishDownload, newDownload, restartDownload, resumeDownload, takePiece } from './download.ts'
 import { holdHead, isDecided, judgeHead } from './head.ts'
 import { SAVE_RETRY } from './limits.ts'
-import type { Head, RefusalReason, ServerFrame } from './messages.ts'
+import type { Head, HeadPatch, RefusalReason, ServerFrame } from './messages.ts'
+import { applyPatch } from './patch.ts'
 import { type DeviceState, sendFrame } from './session-state.ts'
 
 const refuse = (s: DeviceState, head: Head, why: RefusalReason, message: string): void => {
@@ -27,9 +28,22 @@ const ask = (s: DeviceState, download: Download): void => {
   sendFrame(s, resumeDownload(download, s.nowMs))
 }
 
-const fetch = (s: DeviceState, head: Head): void => {
+/** The head's document, if the patch that came along gives it; undefined: fetch it. */
+const patched = (s: DeviceState, head: Head, patch: HeadPatch | undefined): Uint8Array | undefined => {
+  if (!patch || patch.base !== s.held?.head.sha256) return undefined
+  const { codec } = s.deps
+  const bytes = applyPatch(codec, codec.fromBase64(patch.data), s.held.bytes, head.size)
+  return bytes && codec.sha256(bytes) === head.sha256 ? bytes : undefined
+}
+
+const fetch = (s: DeviceState, head: Head, patch?: HeadPatch): void => {
   if (s.desired.unusable === head.sha256) {
     refuse(s, head, 'invalid', 'its document was not usable before')
+    return
+  }
+  const bytes = patched(s, head, patch)
+  if (bytes) {
+    take(s, head, bytes)
     return
   }
   if (s.desired.download?.head.sha256 !== head.sha256) s.desired.download = newDownload(head, s.held)
@@ -38,10 +52,10 @@ const fetch = (s: DeviceState, head: Head): void => {
 }
 
 /** Takes up a head that was judged worth it. */
-const pursue = (s: DeviceState, head: Head, adopt: boolean): void => {
+const pursue = (s: DeviceState, head: Head, adopt: boolean, patch?: HeadPatch): void => {
   s.desired.conflict = undefined
   if (!adopt || !s.held) {
-    fetch(s, head)
+    fetch(s, head, patch)
     return
   }
   s.desired.download = undefined
@@ -61,8 +75,8 @@ const stillPaused = (s: DeviceState, head: Head): boolean => {
   return true
 }
 
-/** A head from the server, believed only as far as its signature and the rules of judgeHead go. */
-export const offerHead = (s: DeviceState, head: Head): void => {
+/** A head from the server, believed only as far as its signature and the rules of judgeHead go; `patch` saves the fetch where it fits. */
+export const offerHead = (s: DeviceState, head: Head, patch?: HeadPatch): void => {
   const verdict = judgeHead(s.deps.device, s.held?.head, head, s.deps.verify)
   if (verdict.verdict === 'refuse') {
     if (verdict.why === 'conflict') s.desired.conflict = { head, message: verdict.message }
@@ -82,7 +96,7 @@ export const offerHead = (s: DeviceState, head: Head): void => {
   if (ahead && ahead.epoch === head.epoch && ahead.generation >= head.generation) return
   // What has begun is brought to its end, or a document that changes faster than the link would never arrive; on a new connection it is not.
   if (unsaved || (download && s.desired.askedOn === s.conn)) s.desired.next = head
-  else pursue(s, head, verdict.verdict === 'adopt')
+  else pursue(s, head, verdict.verdict === 'adopt', patch)
 }
 
 /** The server learns what runs here as soon as it can hear it: a save may end between hello and welcome. */
@@ -94,10 +108,10 @@ const tellApplied = (s: DeviceState): void => {
 }
 
 /** What the server offers on a new connection, and what becomes of a download the last one left unfinished. */
-export const greetDesired = (s: DeviceState, head: Head | null): void => {
+export const greetDesired = (s: DeviceState, head: Head | null, patch?: HeadPatch): void => {
   s.desired.next = undefined
   tellApplied(s)
-  if (head) offerHead(s, head)
+  if (head) offerHead(s, head, patch)
   else s.desired.download = undefined
   const { download } = s.desired
   if (download && s.desired.askedOn !== s.conn) ask(s, download)
@@ -115,19 +129,9 @@ const drop = (s: DeviceState, head: Head, message: string): void => {
   offerNext(s)
 }
 
-const whole = (s: DeviceState, download: Download): void => {
-  const { codec, device } = s.deps
-  const { head } = download
-  const bytes = finishDownload(download, codec, s.held)
-  if (!bytes) {
-    const patched = download.base !== ''
-    restartDownload(download)
-    // A patch that does not fit is no fault of the document: it is fetched whole, once.
-    if (patched) ask(s, download)
-    else drop(s, head, 'the document that came is not the one that was signed')
-    return
-  }
-  const parsed = parseDocument(codec, bytes, device)
+/** The very bytes that the head was signed for are here. */
+const take = (s: DeviceState, head: Head, bytes: Uint8Array): void => {
+  const parsed = parseDocument(s.deps.codec, bytes, s.deps.device)
   if ('error' in parsed) {
     s.desired.unusable = head.sha256
     drop(s, head, parsed.error)
@@ -136,6 +140,20 @@ const whole = (s: DeviceState, download: Download): void => {
   s.desired.download = undefined
   s.desired.unsaved = { head, document: parsed.document, bytes }
   save(s)
+}
+
+const whole = (s: DeviceState, download: Download): void => {
+  const { head } = download
+  const bytes = finishDownload(download, s.deps.codec, s.held)
+  if (bytes) {
+    take(s, head, bytes)
+    return
+  }
+  const hadBase = download.base !== ''
+  restartDownload(download)
+  // A patch that does not fit is no fault of the document: it is fetched whole, once.
+  if (hadBase) ask(s, download)
+  else drop(s, head, 'the document that came is not the one that was signed')
 }
 
 export const takeDocument = (s: DeviceState, piece: Extract<ServerFrame, { t: 'document' }>): void => {

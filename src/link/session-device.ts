@@ -174,7 +174,7 @@ const welcome = (s: DeviceState, frame: Extract<ServerFrame, { t: 'welcome' }>):
   s.status.offered = new Map()
   tellTerms(s)
   sendWaiting(s)
-  greetDesired(s, frame.head)
+  greetDesired(s, frame.head, frame.patch)
 }
 
 const busy = (s: DeviceState, retryAfterMs: number): void => {
@@ -202,7 +202,7 @@ const open = (s: DeviceState, { id, credit, request, allowed }: Extract<ServerFr
 const READERS: { readonly [T in ServerFrame['t']]: Reader<T> } = {
   welcome: s => hangUp(s, 'the server said welcome twice'),
   busy: (s, frame) => busy(s, frame.retryAfterMs),
-  head: (s, frame) => offerHead(s, frame.head),
+  head: (s, frame) => offerHead(s, frame.head, frame.patch),
   document: takeDocument,
   missing: (s, frame) => takeMissing(s, frame.sha256),
   needStatus(s) {

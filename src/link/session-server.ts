@@ -9,13 +9,22 @@ import {
   FLOOD_PAUSE_MS,
   FRAMES_BURST,
   FRAMES_PER_SECOND,
+  HEAD_PATCH_BYTES_MAX,
   HEAD_PATIENCE_MS,
   PONG_TIMEOUT_MS,
   PROFILES,
   REFUSALS_TOLD_MAX,
   REFUSED_RETRY_MS,
 } from './limits.ts'
-import { type DeviceFrame, type Head, type LinkTerms, PRIORITY_OF, type StreamFrame, type StreamRequest } from './messages.ts'
+import {
+  type DeviceFrame,
+  type Head,
+  type HeadPatch,
+  type LinkTerms,
+  PRIORITY_OF,
+  type StreamFrame,
+  type StreamRequest,
+} from './messages.ts'
 import { type MuxOutput, muxConsumed, muxEnd, muxFrame, muxLost, muxOpen, muxWrite } from './mux.ts'
 import { parseDeviceFrame } from './parse.ts'
 import { heldAtMs, itemsDone, progressTaken, statusDone, takeReport } from './session-intake.ts'
@@ -64,10 +73,20 @@ const headToOffer = (s: ServerState): Head | undefined => {
   s.lastError = error
   if (!head) s.offered = undefined
   if (!head || (s.lastSent?.generation === head.generation && s.lastSent.sha256 === head.sha256)) return undefined
-  offered(s, head)
   return head
 }
 
+/** The patch from what the device said it holds, where that is known and the patch small: it need not fetch then. */
+const patchTo = (s: ServerState, { epoch, sha256 }: Head): { readonly patch?: HeadPatch } => {
+  const { desk, record, codec } = s.deps
+  const { held } = record
+  if (held?.epoch !== epoch || held.sha256 === '' || held.sha256 === sha256) return {}
+  const patch = desk.patch(record.device, sha256, held.sha256)
+  if (!patch || patch.base === '' || patch.bytes.length > HEAD_PATCH_BYTES_MAX) return {}
+  return { patch: { base: patch.base, data: codec.toBase64(patch.bytes) } }
+}
+
+/** Said after the frame: the head with its patch is there before the one that a transport keeps. */
 const offered = (s: ServerState, head: Head): void => {
   s.lastSent = head
   s.offered = { head, atMs: s.nowMs }
@@ -83,8 +102,10 @@ const offer = (s: ServerState): void => {
   s.offerAtMs = undefined
   if (s.renewing) s.deps.desk.renew(s.deps.record.device)
   const head = headToOffer(s)
-  if (head) send(s, { t: 'head', head })
-  else if (s.renewing) s.offerAtMs = s.nowMs + REFUSED_RETRY_MS
+  if (head) {
+    send(s, { t: 'head', head, ...patchTo(s, head) })
+    offered(s, head)
+  } else if (s.renewing) s.offerAtMs = s.nowMs + REFUSED_RETRY_MS
 }
 
 const needStatus = (record: ServerRecord, frame: Extract<DeviceFrame, { t: 'hello' }>): 'none' | 'changes' | 'all' => {
@@ -121,7 +142,9 @@ const hello = (s: ServerState, frame: Extract<DeviceFrame, { t: 'hello' }>): voi
   if (need === 'all') record.statusDigest = undefined
   if (waitMs > 0) s.needStatusAtMs = s.nowMs + waitMs
   const head = headToOffer(s) ?? null
-  send(s, { t: 'welcome', v: 1, ...announce(frame.run), keepaliveMs: s.keepaliveMs, head, needStatus: waitMs > 0 ? 'later' : need })
+  const news = head ? { head, ...patchTo(s, head) } : { head }
+  send(s, { t: 'welcome', v: 1, ...announce(frame.run), keepaliveMs: s.keepaliveMs, ...news, needStatus: waitMs > 0 ? 'later' : need })
+  if (head) offered(s, head)
 }
 
 const agree = (s: ServerState, terms: LinkTerms): void => {
@@ -256,8 +279,8 @@ const resume = (s: ServerState): void => {
   if (s.phase !== 'open' || !record.held) return
   const { head } = desk.resume(record.device, record.held)
   if (!head) return
-  offered(s, head)
   send(s, { t: 'head', head })
+  offered(s, head)
 }
 
 const INPUTS: { readonly [I in ServerInput['in']]: (s: ServerState, input: Extract<ServerInput, { readonly in: I }>) => void } = {

@@ -3,8 +3,13 @@
 
 import type { Connection } from '../../src/link/link.ts'
 
-/** Fields of a hello that came after the first release. */
-const ADDED: ReadonlySet<string> = new Set(['profile', 'uplink', 'bulk', 'contactIntervalMs'])
+const OFFER: ReadonlySet<string> = new Set(['patch'])
+/** Fields of a frame that came after the first release, by its type. */
+const ADDED: Readonly<Record<string, ReadonlySet<string>>> = {
+  hello: new Set(['profile', 'uplink', 'bulk', 'contactIntervalMs']),
+  welcome: OFFER,
+  head: OFFER,
+}
 
 /** A newer agent says something unknown after so many frames. */
 const UNKNOWN_EVERY = 7
@@ -13,8 +18,10 @@ export type Version = 'same' | 'older' | 'newer'
 
 type Frame = Record<string, unknown>
 
-const older = (frame: Frame): Frame =>
-  frame['t'] === 'hello' ? Object.fromEntries(Object.entries(frame).filter(([name]) => !ADDED.has(name))) : frame
+const older = (frame: Frame): Frame => {
+  const added = ADDED[String(frame['t'])]
+  return added ? Object.fromEntries(Object.entries(frame).filter(([name]) => !added.has(name))) : frame
+}
 
 /** What is sent all day stays as small as it is. */
 const isBeat = (frame: Frame): boolean => frame['t'] === 'ping' || frame['t'] === 'pong'

@@ -1,6 +1,6 @@
 import t from 'tap'
 import { parseDocument } from '../../../src/link/document.ts'
-import { FRAME_BYTES_MAX } from '../../../src/link/limits.ts'
+import { FRAME_BYTES_MAX, HEAD_PATCH_BYTES_MAX } from '../../../src/link/limits.ts'
 import type { DeviceFrame, ServerFrame } from '../../../src/link/messages.ts'
 import { parseDeviceFrame, parseServerFrame } from '../../../src/link/parse.ts'
 import { fc } from '../../property.ts'
@@ -68,6 +68,7 @@ const head = { epoch: 'e', generation: 2, sha256: sha, size: 10, sig: 'abc=' }
 const SERVER_FRAMES: readonly ServerFrame[] = [
   { t: 'welcome', v: 1, time: '2026-11-22T10:00:00Z', timeSig: 'abc=', head, needStatus: 'later', herdWindowMs: 0, keepaliveMs: 20_000 },
   { t: 'head', head: { ...head, replaces: { epoch: 'f', generation: 9 } } },
+  { t: 'head', head, patch: { base: sha, data: 'aGVsbG8=' } },
   { t: 'document', sha256: sha, base: '', tag: '0123456789abcdef', offset: 0, size: 10, data: 'aGVsbG8=' },
   { t: 'missing', sha256: sha },
   { t: 'busy', retryAfterMs: 1000 },
@@ -128,6 +129,13 @@ t.test('no field is believed with a value of another type, a negative, huge or b
       }
     }
   t.pass('all refused')
+})
+
+t.test('a patch that comes with a head is read up to its bound', async t => {
+  const frame = (bytes: number): string =>
+    JSON.stringify({ t: 'head', head, patch: { base: sha, data: Buffer.alloc(bytes).toString('base64') } })
+  t.match(parseServerFrame(frame(HEAD_PATCH_BYTES_MAX)), { frame: { t: 'head' } })
+  t.match(parseServerFrame(frame(HEAD_PATCH_BYTES_MAX + 3)), { error: /head\.patch\.data/ })
 })
 
 t.test('anything at all is refused in one line or read, without a throw', async t => {

@@ -1,5 +1,7 @@
 import t from 'tap'
+import { documentBytes } from '../../../src/link/document.ts'
 import { headText } from '../../../src/link/messages.ts'
+import { makePatch } from '../../../src/link/patch.ts'
 import {
   change,
   codec,
@@ -53,6 +55,84 @@ t.test('a head that is altered, of an older generation, for another device or wi
   put(w, { in: 'frame', conn: w.device.conn, text: forge({}) })
   drain(w)
   t.strictSame(frames(w, mark), [], 'the same head again is met with silence')
+})
+
+/** Types of the frames that carry one change to the device, with what is done to patches on the way. */
+const framesOfChange = (w: World, patches: World['patches'], name: string, value: string): string[] => {
+  w.patches = patches
+  const mark = w.bytes.frames.length
+  change(w, name, value)
+  run(w, 1000)
+  return frames(w, mark)
+}
+
+t.test('a small change comes with its head and needs no fetch', async t => {
+  const w = newWorld()
+  change(w, 'a', 'one')
+  run(w, 1000)
+  t.strictSame(framesOfChange(w, 'pass', 'a', 'two'), ['down head', 'up applied'])
+  t.strictSame(values(w), { a: 'two' })
+  t.equal(w.disk?.head.sha256, w.record.held?.sha256)
+  t.strictSame(
+    framesOfChange(w, 'left out', 'a', 'three'),
+    ['down head', 'up fetch', 'down document', 'up applied'],
+    'an older device fetches',
+  )
+  const large = Array.from({ length: 60 }, (_, i) => codec.sha256(codec.encode(`${i}`))).join('')
+  t.strictSame(framesOfChange(w, 'pass', 'b', large), ['down head', 'up fetch', 'down document', 'up applied'], 'a large change is fetched')
+  t.strictSame(values(w), { a: 'three', b: large })
+  t.strictSame(w.log, [])
+})
+
+t.test('a patch that was altered or refers to another document is left, and the document is fetched', async t => {
+  const w = newWorld()
+  change(w, 'a', 'one')
+  run(w, 1000)
+  t.strictSame(framesOfChange(w, 'altered', 'a', 'two'), ['down head', 'up fetch', 'down document', 'up applied'])
+  t.strictSame(values(w), { a: 'two' })
+  w.record.held = { ...w.record.held!, sha256: codec.sha256(codec.encode('unknown to the server')) }
+  t.strictSame(framesOfChange(w, 'pass', 'a', 'three'), ['down head', 'up fetch', 'down document', 'up applied'])
+  t.strictSame(values(w), { a: 'three' })
+  t.strictSame([w.refused, w.log], [[], []])
+})
+
+t.test('a patch makes no forged or conflicting head acceptable', async t => {
+  const w = newWorld()
+  change(w, 'a', 'one')
+  run(w, 1000)
+  const { head } = w.disk!
+  const bytes = documentBytes(codec, documentOf({ a: 'evil' }))
+  const base = documentBytes(codec, documentOf({ a: 'one' }))
+  const patch = { base: head.sha256, data: codec.toBase64(makePatch(codec, bytes, base)) }
+  const evil = { epoch: head.epoch, generation: head.generation + 1, sha256: codec.sha256(bytes), size: bytes.length }
+  const offer = (part: Partial<typeof evil>, key: string): void => {
+    const bare = { ...evil, ...part }
+    const signed = { ...bare, sig: signWith(key, headText(DEVICE, bare)) }
+    put(w, { in: 'frame', conn: w.device.conn, text: JSON.stringify({ t: 'head', head: signed, patch }) })
+    drain(w)
+  }
+  offer({}, 'stolen')
+  offer({ generation: head.generation - 1 }, 'key')
+  offer({ epoch: 'e2', generation: head.generation - 1 }, 'key')
+  t.strictSame(w.refused, ['signature', 'older', 'conflict'])
+  t.strictSame([values(w), w.applied.length], [{ a: 'one' }, 1])
+  offer({}, 'key')
+  t.strictSame(values(w), { a: 'evil' }, 'with a good head it would have been taken')
+})
+
+t.test('a document that came with its head waits for a full disk like any other', async t => {
+  const w = newWorld()
+  change(w, 'a', 'one')
+  run(w, 1000)
+  w.diskFull = true
+  t.strictSame(framesOfChange(w, 'pass', 'a', 'two'), ['down head'])
+  t.equal(w.applied.length, 1)
+  w.diskFull = false
+  const mark = w.bytes.frames.length
+  run(w, 10 * 60_000)
+  t.ok(frames(w, mark).includes('up applied'))
+  t.notOk(frames(w, mark).includes('up fetch'))
+  t.strictSame(values(w), { a: 'two' })
 })
 
 t.test('a restored server with lower content pauses the device until the operator decides, on either side', async t => {

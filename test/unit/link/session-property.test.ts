@@ -30,11 +30,18 @@ const MODEM: Uplink = { uplink: 'wwan0', profile: 'metered', budgetBytes: BUDGET
 /** What one frame of this world and its acknowledgement may cost at most. */
 const FRAME_COST_MAX = 2500
 
+const longValue = (n: number): string => Array.from({ length: 60 }, (_, i) => codec.sha256(codec.encode(`${n} ${i}`))).join('')
+
 const wireOf = (w: World) => w.wires.find(wire => wire.deviceOpen || wire.serverOpen)
 
 /** What may happen, each with a number to draw from. */
 const ACTS: Readonly<Record<string, (w: World, n: number) => void>> = {
   change: (w, n) => change(w, 'abc'[n % 3]!, n % 5 === 0 ? undefined : `value ${n}`),
+  /** More than goes along with a head. */
+  bigChange: (w, n) => change(w, 'abc'[n % 3]!, longValue(n)),
+  patches: (w, n) => {
+    w.patches = (['pass', 'left out', 'altered'] as const)[n % 3]!
+  },
   report: (w, n) => report(w, `pod/${'abc'[n % 3]}`, n % 7 === 0 ? null : n % 4),
   event: (w, n) => {
     const event = {
@@ -174,7 +181,7 @@ const eventFault = (w: World): string | undefined => {
 const byKey = (entries: Iterable<readonly [string, unknown]>): Record<string, unknown> => Object.fromEntries([...entries].sort())
 
 t.test('whatever is delayed, cut, frozen, restarted or refused: the device never goes back, and both sides agree in the end', async t => {
-  const met = { patched: 0, rejected: 0, resumed: 0, conflicts: 0, metered: 0, restored: 0, later: 0, calls: 0 }
+  const met = { patched: 0, withHead: 0, altered: 0, rejected: 0, resumed: 0, conflicts: 0, metered: 0, restored: 0, later: 0, calls: 0 }
   fc.assert(
     fc.property(acts, list => {
       const w = newWorld()
@@ -196,6 +203,8 @@ t.test('whatever is delayed, cut, frozen, restarted or refused: the device never
       const quietFrom = w.bytes.frames.length
       run(w, 10 * 60_000)
       const lines = w.bytes.frames.map(line => line.replace(/^(\w+) \d+ \{"t":"(\w+)".*/, '$1 $2'))
+      met.withHead += w.patchesMet.has('pass') ? 1 : 0
+      met.altered += w.patchesMet.has('altered') ? 1 : 0
       met.patched += w.bytes.frames.some(line => /"t":"fetch".*"base":"[0-9a-f]/.test(line)) ? 1 : 0
       met.restored += w.kept.writes > 0 && w.run > 1 ? 1 : 0
       met.later += w.bytes.frames.some(line => line.includes('"needStatus":"later"')) ? 1 : 0
@@ -232,6 +241,8 @@ t.test('whatever is delayed, cut, frozen, restarted or refused: the device never
     { numRuns: Number(process.env['LINK_RUNS'] ?? 600) },
   )
   t.ok(met.patched > 0, 'patches were met')
+  t.ok(met.withHead > 0, 'patches that came with heads were met')
+  t.ok(met.altered > 0, 'patches that were altered on the way were met')
   t.ok(met.rejected > 0, 'rejected reports were met')
   t.ok(met.conflicts > 0, 'conflicts after a restore were met')
   t.ok(met.metered > 0, 'metered links were met')

@@ -27,16 +27,17 @@ const seen = (w: World): Record<string, string> => Object.fromEntries([...w.seen
 const frames = (w: World, since = 0): string[] =>
   w.bytes.frames.slice(since).map(line => `${line.split(' ')[0]} ${/"t":"(\w+)"/.exec(line)?.[1]}`)
 
-t.test('a device fetches its document, saves it, then says so; a change is fetched as a patch', async t => {
+t.test('a device fetches its document, saves it, then says so; a large change is fetched as a patch', async t => {
   const w = newWorld()
   change(w, 'a', 'one')
   run(w, 1000)
   t.strictSame(values(w), { a: 'one' })
   t.strictSame(frames(w), ['up hello', 'down welcome', 'up fetch', 'up status', 'down document', 'up applied', 'down statusAck'])
   const mark = w.bytes.frames.length
-  change(w, 'a', 'two')
+  const large = Array.from({ length: 60 }, (_, i) => codec.sha256(codec.encode(`${i}`))).join('')
+  change(w, 'a', large)
   run(w, 1000)
-  t.strictSame(values(w), { a: 'two' })
+  t.strictSame(values(w), { a: large })
   t.strictSame(frames(w, mark), ['down head', 'up fetch', 'down document', 'up applied'])
   t.match(w.bytes.frames[mark + 2], /"base":"[0-9a-f]{64}"/)
   t.strictSame(w.record.held?.generation, w.disk?.head.generation)
@@ -171,6 +172,7 @@ t.test('a document that is not the one signed is fetched whole once more, then r
   const w = newWorld()
   change(w, 'a', 'one')
   run(w, 1000)
+  w.patches = 'left out'
   change(w, 'a', 'two')
   const wire = live(w)!
   const forged = codec.toBase64(makePatch(codec, codec.encode(JSON.stringify(documentOf({ a: 'bad' }))), undefined))

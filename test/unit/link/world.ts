@@ -71,6 +71,10 @@ export interface World {
   /** What survives a restart of the device. */
   disk: { head: HeldHead; document: Document } | undefined
   diskFull: boolean
+  /** What becomes of patches that come with heads: an older device does not see them. */
+  patches: 'pass' | 'left out' | 'altered'
+  /** Which of these have happened to one. */
+  readonly patchesMet: Set<string>
   /** The outboxes on disk. */
   readonly kept: { readonly items: Map<string, OutboxItem>; state: unknown; writes: number }
   uplink: Uplink
@@ -112,6 +116,8 @@ export const newWorld = (): World => {
     device: undefined as unknown as DeviceState,
     disk: undefined,
     diskFull: false,
+    patches: 'pass',
+    patchesMet: new Set(),
     kept: { items: new Map(), state: undefined, writes: 0 },
     uplink: { uplink: 'eth0', profile: 'lan' },
     contactMs: undefined,
@@ -267,6 +273,20 @@ export const putServer = (w: World, wire: Wire, input: ServerInput): void => {
 /** The live wire as both sides see it. */
 export const live = (w: World): Wire | undefined => w.wires.find(wire => wire.deviceOpen && wire.serverOpen && !wire.dead)
 
+type Offer = { readonly patch?: { readonly base: string; readonly data: string } }
+
+/** A frame with the patch that its head brings as the wire would have it. */
+const withPatch = (w: World, text: string): string => {
+  const { patch, ...rest } = JSON.parse(text) as Offer
+  if (!patch) return text
+  w.patchesMet.add(w.patches)
+  if (w.patches === 'pass') return text
+  if (w.patches === 'left out') return JSON.stringify(rest)
+  const bytes = codec.fromBase64(patch.data)
+  const at = Math.floor(bytes.length / 2)
+  return JSON.stringify({ ...rest, patch: { ...patch, data: codec.toBase64(bytes.map((byte, i) => (i === at ? byte ^ 1 : byte))) } })
+}
+
 /** Delivers one frame in one direction of one wire, or the news that its end closed; false when there was nothing. */
 export const deliver = (w: World, wire: Wire, direction: 'up' | 'down'): boolean => {
   if (wire.dead) return false
@@ -288,7 +308,7 @@ export const deliver = (w: World, wire: Wire, direction: 'up' | 'down'): boolean
   if (text !== undefined) {
     w.bytes.down += text.length
     w.bytes.frames.push(`down ${text.length} ${text.slice(0, 200)}`)
-    put(w, { in: 'frame', conn: wire.conn, text })
+    put(w, { in: 'frame', conn: wire.conn, text: withPatch(w, text) })
     return true
   }
   if (wire.serverOpen) return false
