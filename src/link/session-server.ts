@@ -15,6 +15,8 @@ import {
   PROFILES,
   REFUSALS_TOLD_MAX,
   REFUSED_RETRY_MS,
+  STREAM_FRAMES_BURST,
+  STREAM_FRAMES_PER_SECOND,
 } from './limits.ts'
 import {
   type DeviceFrame,
@@ -225,9 +227,14 @@ const report = (s: ServerState, frame: Extract<DeviceFrame, { readonly t: 'statu
   if (fault !== undefined) hangUp(s, fault)
 }
 
-/** Streams are bounded by their credit; everything else by a rate no honest device comes near. */
-const floods = (s: ServerState, type: DeviceFrame['t']): boolean => {
-  if (type === 'data' || type === 'credit' || takeToken(s.frames, FRAMES_PER_SECOND, FRAMES_BURST, s.nowMs) === 0) return false
+/** The data of a stream is bounded by its credit; everything else by rates no honest device comes near. */
+const floods = (s: ServerState, frame: Pick<DeviceFrame, 't'> & { readonly id?: number }): boolean => {
+  const isOfStream = frame.t === 'data' || frame.t === 'credit'
+  if (frame.t === 'data' && s.mux.streams.has(frame.id ?? 0)) return false
+  const waitMs = isOfStream
+    ? takeToken(s.streamFrames, STREAM_FRAMES_PER_SECOND, STREAM_FRAMES_BURST, s.nowMs)
+    : takeToken(s.frames, FRAMES_PER_SECOND, FRAMES_BURST, s.nowMs)
+  if (waitMs === 0) return false
   emit(s, { do: 'limited', what: 'flood' })
   send(s, { t: 'busy', retryAfterMs: FLOOD_PAUSE_MS })
   hangUp(s, 'the device sends too much')
@@ -260,13 +267,13 @@ const frameIn = (s: ServerState, text: string): void => {
   }
   if ('unknown' in parsed) {
     if (s.phase !== 'open') hangUp(s, `the device said ${parsed.unknown} before hello`)
-    else if (!floods(s, 'ping')) count(s, PRIORITY_OF.ping, 'received', text.length)
+    else if (!floods(s, { t: 'ping' })) count(s, PRIORITY_OF.ping, 'received', text.length)
     return
   }
   const { frame } = parsed
   s.heardMs = s.nowMs
   count(s, PRIORITY_OF[frame.t], 'received', text.length)
-  if (floods(s, frame.t)) return
+  if (floods(s, frame)) return
   if (s.phase === 'open') {
     if (s.deps.record.session === s.deps.id) s.deps.record.heardMs = s.nowMs
     ;(READERS[frame.t] as (s: ServerState, frame: DeviceFrame) => void)(s, frame)

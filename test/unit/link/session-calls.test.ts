@@ -149,6 +149,20 @@ t.test('a device that floods is sent away for a while; one that reports too much
   t.equal(w.seen.get('pod/a'), '1999')
 })
 
+t.test('credit and data of streams that are not open are a flood too; what was under way when a stream ended is not', async t => {
+  for (const frame of ['{"t":"credit","id":7,"bytes":1}', '{"t":"data","id":7,"channel":1,"data":"YQ=="}']) {
+    const w = newWorld()
+    run(w, 1000)
+    const wire = live(w)!
+    for (let i = 0; i < 8000; i++) wire.up.push(frame)
+    drain(w)
+    t.equal(wire.serverOpen, true, 'a window of small pieces')
+    for (let i = 0; i < 8000; i++) wire.up.push(frame)
+    drain(w)
+    t.equal(wire.serverOpen, false)
+  }
+})
+
 t.test('a session tells the signed time of the server once, and each session anew', async t => {
   const w = newWorld()
   run(w, 1000)
