@@ -149,15 +149,15 @@ t.test('who owns the broker can neither speak for the server nor end a conversat
   const came = arrivals()
   world.server(came.put)
   const device = await world.dialer('edge-1').dial(never)
+  const closed = new Promise<string>(resolve => {
+    device.onClose = resolve
+  })
   const server = await came.take()
   const replayer = await enter(world, keys.device('edge-1'), { clientId: 'x' })
   t.ok(replayer, 'a second client of the same name takes the broker’s place for the first, and the first comes back')
   const frames: string[] = []
   server.onFrame = frame => void frames.push(frame)
   replayer?.end(true)
-  const closed = new Promise<string>(resolve => {
-    device.onClose = resolve
-  })
   t.type(await closed, 'string')
   const again = await world.dialer('edge-1').dial(never)
   const other = await came.take()

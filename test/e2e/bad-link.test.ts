@@ -19,8 +19,9 @@ t.setTimeout(2_000_000)
 interface Ground {
   readonly site: Site
   readonly client: Client
-  readonly agent: Running
   readonly data: string
+  /** Another client, where the first was hung up on. */
+  reopen(): Promise<Client>
 }
 
 const IMAGE = 'heliopause.local/lines:1'
@@ -92,11 +93,18 @@ const begin = async (t: Test, number: number, link: 'ws' | 'mqtt' = 'ws'): Promi
   await waitUntil('the node', async () => (await client.request('GET', '/api/v1/nodes/far')).status === 200)
   await client.ok('POST', PODS, podNamed('first'))
   await waitUntil('the first pod', async () => (await running(data)).includes('first'))
-  return { site, client, agent, data }
+  const reopen = async (): Promise<Client> => {
+    const another = await Client.open(join(cluster, 'kubeconfig'))
+    t.teardown(() => another.close())
+    return another
+  }
+  return { site, client, data, reopen }
 }
 
 t.test('a link that is away for a while', { skip }, async t => {
-  const { site, client, data } = await begin(t, 1)
+  const ground = await begin(t, 1)
+  const { site, data } = ground
+  let { client } = ground
   const pid = await pidOf(data, 'first')
   for (const seconds of DOWN_S) {
     const name = `after-${seconds}`
@@ -112,6 +120,8 @@ t.test('a link that is away for a while', { skip }, async t => {
     // The longest wait to dial again is fifteen minutes.
     await waitUntil('the pod asked for meanwhile', async () => (await running(data)).includes(name), 16 * 60_000)
     t.comment(`${seconds} s without a link: back ${Number((process.hrtime.bigint() - healedAt) / 1_000_000n)} ms after it`)
+    // A client that says nothing for so long is hung up on.
+    client = client.closed ? await ground.reopen() : client
     await waitUntil('the server knows', async () => {
       const pod = await client.ok('GET', `${PODS}/${name}`)
       return (pod['status'] as { phase?: string }).phase === 'Running'
