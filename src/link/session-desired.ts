@@ -183,7 +183,7 @@ export const saved = (s: DeviceState): void => {
   s.out.push({ do: 'document', head, document: unsaved.document })
   tellApplied(s)
   // A head that was in conflict with what ran before is judged against what runs now.
-  if (conflict && conflict.head.sha256 !== head.sha256) offerHead(s, conflict.head)
+  if (conflict && (conflict.head.epoch !== head.epoch || conflict.head.generation !== head.generation)) offerHead(s, conflict.head)
   offerNext(s)
 }
 
