@@ -98,10 +98,14 @@ export const nextItemsFrame = (box: Outbox, nowMs: number): string | undefined =
   return `{"t":"${box.name}","log":"${log}","items":[${items.join(',')}],"dropped":${box.dropped}}`
 }
 
-/** Everything up to `cursor` is safe. An acknowledgement short of what was sent means: send the rest again. */
+/**
+ * Everything up to `cursor` is safe, but never more than what was sent: of an earlier life's numbers the server may know higher ones than this
+ * disk kept. An acknowledgement short of what was sent means: send the rest again.
+ */
 export const ackItems = (box: Outbox, cursor: number): void => {
+  const safe = Math.min(cursor, box.inFlight?.cursor ?? 0)
   box.inFlight = undefined
-  const kept = box.kept.findIndex(item => item.cursor > cursor)
+  const kept = box.kept.findIndex(item => item.cursor > safe)
   shift(box, kept < 0 ? box.kept.length : kept)
 }
 

@@ -112,6 +112,24 @@ t.test('events and telemetry that the server did not get are on disk, and come a
   t.equal(w.events.length, 6)
 })
 
+t.test('a server that took more of an earlier life than the disk kept confirms no event of this life', async t => {
+  const w = newWorld()
+  run(w, 1000)
+  away(w)
+  event(w, 'on disk')
+  run(w, OUTBOX_WRITE_MS)
+  w.reachable = true
+  run(w, 120_000)
+  event(w, 'told at once')
+  run(w, 60_000)
+  t.strictSame(w.events, ['on disk', 'told at once'])
+  // The disk still has the first, and gives the number of the second anew.
+  startDevice(w)
+  event(w, 'of this life')
+  run(w, 120_000)
+  t.strictSame(w.events, ['on disk', 'told at once', 'of this life'])
+})
+
 t.test('a device in contact writes nothing of its events to disk; much at once is written at once', async t => {
   const w = newWorld()
   run(w, 1000)
