@@ -140,8 +140,8 @@ t.test('logs pass their options on; the agent’s refusal is printed with its hi
 })
 
 t.test('without an agent there is one line and a hint', async t => {
-  const dir = t.testdir()
-  t.match(await runHelio(['device', 'status', '--data-dir', dir], '/nowhere'), {
+  const dir = '/nowhere'
+  t.match(await runHelio(['device', 'status', '--data-dir', `/${'deep/'.repeat(20)}data`], dir), {
     code: 1,
     stderr: /longer than 107 bytes\nhint: use a data directory/,
   })
