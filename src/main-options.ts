@@ -4,77 +4,12 @@ import { accessSync, constants, existsSync, mkdirSync, statSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
 import { ApiError, messageOf } from './base/errors.ts'
 import { isObject } from './base/json.ts'
-import { describeOptions, type Option, type OptionValues, parseFlags, resolveOptions, type UsageProblem } from './base/options.ts'
+import { describeOptions, type OptionValues, parseFlags, resolveOptions, type UsageProblem } from './base/options.ts'
+import { AGENT_OPTIONS, CONFIGURATION_KINDS, ROLE_OPTIONS, type Role, SERVER_OPTIONS } from './base/role-options.ts'
 import { systemClock } from './host/clock.ts'
 import { systemFiles } from './host/files.ts'
 
-export const DATA_DIR_DEFAULT = '/var/lib/heliopause'
-const LEVELS = ['error', 'info', 'debug']
-
-const SHARED: readonly Option[] = [
-  { flag: 'data-dir', type: 'text', default: DATA_DIR_DEFAULT, value: 'DIR', describe: 'where everything is kept' },
-  { flag: 'node-name', type: 'text', value: 'NAME', describe: 'name of this machine in the cluster (default: its host name)' },
-  { flag: 'runtime', type: 'text', choices: ['auto', 'crun', 'process', 'cri'], default: 'auto', describe: 'how pods run' },
-  { flag: 'config', type: 'text', value: 'FILE', describe: 'configuration manifest; flags and HELIO_* variables win over it' },
-  { flag: 'log-level', type: 'text', choices: LEVELS, default: 'info', describe: 'what goes to standard error' },
-  { flag: 'socket-group', type: 'text', value: 'GROUP', describe: 'whose members may ask the agent on this machine (helio device)' },
-  { flag: 'operator-group', type: 'text', value: 'GROUP', describe: 'whose members may also hold, resume, restart and exec there' },
-]
-
-export const SERVER_OPTIONS: readonly Option[] = [
-  ...SHARED,
-  { flag: 'bind', type: 'text', default: '127.0.0.1', value: 'ADDRESS', describe: 'address the API listens on' },
-  { flag: 'port', type: 'port', default: 6443, value: 'PORT', describe: 'port of the API and of the link' },
-  { flag: 'no-agent', type: 'switch', default: false, describe: 'run the control plane alone' },
-  {
-    flag: 'cluster-cidr',
-    type: 'text',
-    default: '10.42.0.0/16',
-    value: 'RANGE',
-    describe: 'addresses of pods; each node gets a /24 of it',
-  },
-  { flag: 'mqtt-port', type: 'port', value: 'PORT', describe: 'port of the MQTT 5 endpoint for devices, 8883 as a rule (default: none)' },
-  {
-    flag: 'mqtt-broker',
-    type: 'text',
-    value: 'URL',
-    describe: 'mqtts://HOST:PORT of a broker through which devices come in too; see helio broker',
-  },
-]
-
-export const AGENT_OPTIONS: readonly Option[] = [
-  ...SHARED,
-  { flag: 'server', type: 'text', value: 'URL', describe: 'https://HOST:6443; may be left out once the device has joined' },
-  { flag: 'token', type: 'text', value: 'TOKEN', describe: 'join token of the server; only needed to join' },
-  {
-    flag: 'secret-key-file',
-    type: 'text',
-    value: 'FILE',
-    describe: 'key of the state on disk (default: DIR/device.key); put it where a thief of DIR has it not',
-  },
-  {
-    flag: 'link',
-    type: 'text',
-    default: 'ws',
-    value: 'WAY',
-    describe: 'how to reach the server: ws, mqtt, or several in order, such as ws,mqtt (which auto means)',
-  },
-  {
-    flag: 'mqtt-url',
-    type: 'text',
-    value: 'URL',
-    describe: 'mqtts://HOST:PORT of the server (default: its host, and the port it told at joining or 8883)',
-  },
-  {
-    flag: 'mqtt-broker',
-    type: 'text',
-    value: 'URL',
-    describe: 'mqtts://HOST:PORT of a broker the server is at: --link mqtt goes there (default: the one told at joining)',
-  },
-]
-
-const ROLES = { server: SERVER_OPTIONS, agent: AGENT_OPTIONS } as const
-export type Role = keyof typeof ROLES
+export { DATA_DIR_DEFAULT } from './base/role-options.ts'
 export const isRole = (word: string | undefined): word is Role => word === 'server' || word === 'agent'
 
 /** Help text of a role. */
@@ -95,7 +30,7 @@ const configuration = async (role: Role, path: string): Promise<Record<string, u
   const text = systemFiles.read(path)
   if (text === undefined) return { problem: `configuration: there is no file ${path}` }
   const { parse } = await import('yaml')
-  const kind = role === 'server' ? 'ServerConfiguration' : 'AgentConfiguration'
+  const kind = CONFIGURATION_KINDS[role]
   try {
     const value: unknown = parse(text, { version: '1.1' })
     if (!isObject(value) || value['kind'] !== kind || value['apiVersion'] !== 'heliopause.io/v1')
@@ -134,12 +69,12 @@ export const readRole = async (role: Role, argv: readonly string[]): Promise<Opt
     complain(problem, hint ?? `helio help ${role}`)
     return 2
   }
-  const flags = parseFlags(ROLES[role], argv)
+  const flags = parseFlags(ROLE_OPTIONS[role], argv)
   if (isProblem(flags)) return fail(flags)
   const path = flags['config'] ?? process.env['HELIO_CONFIG']
   const file = typeof path === 'string' ? await configuration(role, path) : {}
   if (isProblem(file)) return fail(file)
-  const values = resolveOptions(ROLES[role], flags, process.env, file)
+  const values = resolveOptions(ROLE_OPTIONS[role], flags, process.env, file)
   if (isProblem(values)) return fail(values)
   const nodeName = values['nodeName']
   if (nodeName !== undefined && !isNodeName(String(nodeName)))
