@@ -142,13 +142,12 @@ export const announcementOf = ({ node, wasSeen, announcedMs }: Judged): string |
   return !wasSeen || stored === wanted ? undefined : (wanted ?? null)
 }
 
-/** The node's conditions as they should be. An undecided node keeps what was recorded of it. */
-export const conditionsOf = (one: Judged, isBraked: boolean, nowMs: number): readonly Condition[] => {
+/** The node's conditions as they should be; `now` is `nowMs` as a stamp. An undecided node keeps what was recorded of it. */
+export const conditionsOf = (one: Judged, isBraked: boolean, now: string, nowMs: number): readonly Condition[] => {
   const stored = one.node.status?.conditions ?? []
   const before = contactState(one.node)
   const isSteady = one.state === 'Online' && before === 'Online' && !stored.some(({ type }) => type === LAST_SEEN || type === CONTACT_BRAKE)
   if (one.state === 'undecided' || isSteady) return stored
-  const now = timestamp(nowMs)
   const ready = findCondition(stored, 'Ready')
   const conditions = withReady(one, stored, now, nowMs)
   const contacted = before === one.state ? conditions : replaced(conditions, CONTACT, contactOf(one, one.state, ready, now, nowMs))

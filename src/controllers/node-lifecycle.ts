@@ -43,10 +43,11 @@ export const nodeLifecycle: Controller = {
     if (brake.isOn && recorded.length > 0) return { actions: recorded }
     const fencing = fencingOf(judged, brakePauseMs(view, nowMs), nowMs)
     const actions: Action[] = [...recorded]
+    const now = timestamp(nowMs)
     let changed = 0
     for (const one of judged) {
       if (changed === NODE_BURST) break
-      const asked = act(one, { isBraked: brake.isOn, fences: one.node === fencing.node, position: actions.length }, nowMs)
+      const asked = act(one, { now, isBraked: brake.isOn, fences: one.node === fencing.node, position: actions.length }, nowMs)
       if (asked.length > 0) changed++
       actions.push(...asked)
     }
@@ -63,6 +64,8 @@ function brakeKeys(namespace: KubeObject, old: KubeObject | undefined): string[]
 }
 
 interface Circumstances {
+  /** The time as a stamp: one for all nodes. */
+  readonly now: string
   readonly isBraked: boolean
   readonly fences: boolean
   /** Where the actions will stand in the result. */
@@ -72,7 +75,8 @@ interface Circumstances {
 /** Status first, taints in the run that follows: one object is written once a run. */
 const act = (one: Judged, circumstances: Circumstances, nowMs: number): Action[] => {
   const { node } = one
-  const conditions = withConflict(node, one.conflict, conditionsOf(one, circumstances.isBraked, nowMs), timestamp(nowMs))
+  const { now, isBraked } = circumstances
+  const conditions = withConflict(node, one.conflict, conditionsOf(one, isBraked, now, nowMs), now)
   if (!deepEqual(conditions, node.status?.conditions ?? []))
     return [patchStatus(node, { ...node.status, conditions }), ...told(one, conditions, circumstances.position)]
   const taints = taintsOf(one, circumstances, nowMs)

@@ -47,6 +47,11 @@ export const startPodChecks = (world: World, server: SimServer, asked: () => Ask
     return found
   }
   const within = (times: readonly number[]): number => times.filter(atMs => world.nowMs - atMs <= RECENT_MS).length
+  /** Notes that it happened now, and forgets what is no longer recent. */
+  const note = (times: number[]): void => {
+    while (times.length > 0 && world.nowMs - times[0]! > RECENT_MS) times.shift()
+    times.push(world.nowMs)
+  }
   /** Sizes the set had lately, the one at the start of that time included. */
   const sizesOf = (set: ReplicaSet): number[] => {
     const { sizes } = recentOf(set.metadata.uid ?? '')
@@ -114,7 +119,7 @@ export const startPodChecks = (world: World, server: SimServer, asked: () => Ask
     if (reason === 'size' && node && isSilent(node)) world.mark('a rollout or scaling removed a pod of a silent node')
     if (reason === 'size') return
     const owner = controllerOf(pod.metadata)
-    if (owner) recentOf(owner.uid).left.push(world.nowMs)
+    if (owner) note(recentOf(owner.uid).left)
     for (const fn of disturbed) fn(pod)
   }
   const coming = (process: ServerProcess, pod: Pod): void => {
@@ -132,7 +137,7 @@ export const startPodChecks = (world: World, server: SimServer, asked: () => Ask
     else if ((isLeaving(pod) || !exists) && !isLeaving(old)) going(process, pod)
     else if (isSuperseded(pod) !== isSuperseded(old)) superseded(pod)
     else if (controllerOf(old.metadata) && !controllerOf(pod.metadata)) released(old)
-    else if (!controllerOf(old.metadata) && controllerOf(pod.metadata)) recentOf(controllerOf(pod.metadata)!.uid).joined.push(world.nowMs)
+    else if (!controllerOf(old.metadata) && controllerOf(pod.metadata)) note(recentOf(controllerOf(pod.metadata)!.uid).joined)
     if (old?.spec.nodeName === undefined && pod.spec.nodeName !== undefined) {
       const node = process.view.get<KubeObject>('Node', '', pod.spec.nodeName)
       if (node && isSilent(node)) world.mark('a pod was bound to a node that had just fallen silent')
@@ -140,10 +145,10 @@ export const startPodChecks = (world: World, server: SimServer, asked: () => Ask
   }
   const superseded = (pod: Pod): void => {
     const owner = controllerOf(pod.metadata)
-    if (owner) recentOf(owner.uid)[isSuperseded(pod) ? 'left' : 'joined'].push(world.nowMs)
+    if (owner) note(recentOf(owner.uid)[isSuperseded(pod) ? 'left' : 'joined'])
   }
   const released = (pod: Pod): void => {
-    recentOf(controllerOf(pod.metadata)!.uid).left.push(world.nowMs)
+    note(recentOf(controllerOf(pod.metadata)!.uid).left)
     for (const fn of disturbed) fn(pod)
   }
   const take = (process: ServerProcess, { kind, object, old }: Change): void => {

@@ -42,7 +42,8 @@ export const createMachineClock = (world: World, options: { offsetMs?: number; d
           life.alive = false
         },
         now,
-        mono: () => world.nowMs - state.bootedAtMs,
+        // Whole milliseconds, as the real one: with fractions a timer that is due could be planned again and again for no time at all.
+        mono: () => Math.floor(world.nowMs - state.bootedAtMs),
         after,
         sleep: (delayMs, signal) =>
           new Promise(resolve => {

@@ -4,7 +4,7 @@
 import { parseArgs } from 'node:util'
 import { seededRandom } from '../../src/base/random.ts'
 import { profileNames, profileOf, SWARM } from './profile.ts'
-import { type SimulateResult, simulate } from './simulate.ts'
+import { hoursOf, type SimulateResult, simulate } from './simulate.ts'
 
 const USAGE = `npm run sim -- [--seed 1] [--nodes 20] [--minutes 20] [--profile ${profileNames.join('|')}] [--batch 1] [--long] [--verbose]`
 /** The long run where nothing else is said: with what follows the faults, a virtual week. */
@@ -51,6 +51,17 @@ const report = (result: SimulateResult): void => {
 /** Lines worth seeing while a world runs: what people, faults and machines do, not every write. */
 const isStateChange = (line: string): boolean => !/^\S+ \d+ (ADDED|MODIFIED|DELETED) /.test(line)
 
+/** How far a world has come, and when it will end if it goes on like this. */
+const told = { hour: 0, atSeconds: 0 }
+const progress = (hour: number, hours: number, events: number): string => {
+  const { rss, heapUsed } = process.memoryUsage()
+  const seconds = process.uptime()
+  const leftSeconds = ((seconds - told.atSeconds) / (hour - told.hour)) * Math.max(0, hours - hour)
+  Object.assign(told, { hour, atSeconds: seconds })
+  const memory = `${Math.round(heapUsed / MB)} MB heap, ${Math.round(rss / MB)} MB RSS`
+  return `hour ${hour} of ${hours}: ${events} events, ${Math.round(seconds)} s, some ${Math.round(leftSeconds)} s to go, ${memory}`
+}
+
 const totals = new Map<string, number>()
 let failed = 0
 for (let i = 0; i < batch; i++) {
@@ -60,19 +71,13 @@ for (let i = 0; i < batch; i++) {
   const onTrace = (line: string): void => {
     if (values.verbose || (batch === 1 && !values.long && isStateChange(line))) console.log(line)
   }
+  const hours = hoursOf(profile, minutes)
   const onHour = (hour: number, events: number): void => {
-    if (!values.long || hour % HOURS_TOLD !== 0) return
-    const { rss, heapUsed } = process.memoryUsage()
-    const told = [
-      `${events} events`,
-      `${Math.round(process.uptime())} s`,
-      `${Math.round(heapUsed / MB)} MB heap`,
-      `${Math.round(rss / MB)} MB RSS`,
-    ]
-    console.log(`hour ${hour}: ${told.join(', ')}`)
+    if (values.long && hour % HOURS_TOLD === 0) console.log(progress(hour, hours, events))
   }
   const result = await simulate({ seed, nodes, minutes, profile: profileName, onTrace, onHour })
   report(result)
+  if (values.long) console.log(`${Math.round(process.uptime())} s, at most ${Math.round(process.resourceUsage().maxRSS / 1024)} MB RSS`)
   if (result.failure) failed++
   for (const [name, count] of result.marks) totals.set(name, (totals.get(name) ?? 0) + count)
 }

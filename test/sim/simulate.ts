@@ -52,6 +52,10 @@ const SETUP_MS = 30_000
 /** How long before the end of the faults some devices lose contact for good. */
 const DUSK_MS = MINUTE_MS
 
+/** Virtual hours of a whole life. */
+export const hoursOf = ({ settleMs, quietMs }: Profile, minutes: number): number =>
+  Math.ceil((SETUP_MS + minutes * MINUTE_MS + settleMs + quietMs) / HOUR_MS)
+
 /** Kinds of faults and checks are the same in every world; which happen is the profile's. */
 const setUp = (world: World, server: SimServer, fleet: Fleet, nodes: number): void => {
   const random = world.random.fork('set-up')

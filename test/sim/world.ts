@@ -7,9 +7,11 @@ import { type Random, seededRandom } from '../../src/base/random.ts'
 interface Timed {
   readonly atMs: number
   readonly seq: number
-  readonly fn: () => void
+  fn: () => void
   live: boolean
 }
+
+const nothing = (): void => {}
 
 const before = (a: Timed, b: Timed): boolean => a.atMs < b.atMs || (a.atMs === b.atMs && a.seq < b.seq)
 
@@ -113,6 +115,8 @@ export const createWorld = (seed: string, onTrace: (line: string) => void = () =
       heap.push(item)
       return () => {
         item.live = false
+        // A timer that was far away must not keep alive what it would have touched.
+        item.fn = nothing
       }
     },
     trace(line) {
