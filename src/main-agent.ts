@@ -1,9 +1,12 @@
 // The agent role: concrete runtime, network, images and link; alone, or beside a server in one process.
 
 import { existsSync } from 'node:fs'
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
 import { type Agent, startAgent } from './agent/agent.ts'
 import { openImageStore } from './agent/images/image-store.ts'
+import type { DeviceIdentity } from './agent/memory.ts'
+import { hasPreload } from './agent/preload.ts'
+import { findSeed, SEED_PLACES } from './agent/seed.ts'
 import { clockWithFloor, type FlooredClock } from './base/clock-floor.ts'
 import { ApiError } from './base/errors.ts'
 import type { Log } from './base/log.ts'
@@ -29,8 +32,10 @@ export interface DeviceOptions {
   readonly runtime: string
   readonly server?: string | undefined
   readonly token?: string | undefined
-  /** WebSocket alone when left out. */
-  readonly link?: LinkOptions
+  /** As the device's seed had it when left out, or WebSocket alone. */
+  readonly link?: LinkOptions | undefined
+  /** Where a seed may lie; nowhere when left out. */
+  readonly seedPlaces?: readonly string[]
   /** DIR/device.key when left out. */
   readonly secretKeyFile?: string | undefined
   /** Who besides root may use the device's socket. */
@@ -87,13 +92,14 @@ export const startDevice = async (deps: { readonly log: Log; readonly clock: Flo
         clock: systemClock,
         random: systemRandom,
         log,
-        dialer: dialerOf(identity, options.link ?? { ways: ['ws'] }),
+        dialer: dialerOf(identity, options.link ?? keptLink(identity)),
         verify: (text, signature) => systemPki.verify(identity.headKey, text, signature),
         sha256: systemPki.sha256,
       }),
     ...(options.server ? { join: { server: options.server, ...(options.token ? { token: options.token } : {}) } } : {}),
     ...(options.socketGroups ? { socketGroups: options.socketGroups } : {}),
-    linkWays: (options.link ?? { ways: ['ws'] }).ways,
+    ...(options.link ? { linkWays: options.link.ways } : {}),
+    ...(options.seedPlaces ? { seed: { places: options.seedPlaces, nameGiven: options.nodeName !== undefined } } : {}),
     pid: process.pid,
   })
   // A runtime left open would keep a process alive that has nothing to do.
@@ -103,11 +109,21 @@ export const startDevice = async (deps: { readonly log: Log; readonly clock: Flo
   })
 }
 
-/** What keeps a device that never joined from ever joining; undefined when it may try. */
-const whyNeverJoins = (dataDir: string, server: unknown, token: unknown): { problem: string; hint: string } | undefined => {
+/** What keeps a device that never joined from ever joining; undefined when it may try, or has something to run without. */
+const whyNeverJoins = (
+  dataDir: string,
+  { server, token, seed }: OptionValues,
+  places: readonly string[],
+): { problem: string; hint: string } | undefined => {
   if (existsSync(join(dataDir, 'agent.db'))) return undefined
+  if (findSeed(places) !== undefined) return undefined
+  if (seed !== undefined) return { problem: `--seed: there is no file ${String(seed)}`, hint: 'make one with scripts/flash seeds' }
+  if (server === undefined && hasPreload(dataDir)) return undefined
   if (typeof server !== 'string')
-    return { problem: `agent: ${dataDir} has joined no server`, hint: 'give --server https://HOST:6443 and --token TOKEN once' }
+    return {
+      problem: `agent: ${dataDir} has joined no server`,
+      hint: 'give --server https://HOST:6443 and --token TOKEN once, or --seed FILE',
+    }
   if (!/^https:\/\/[^/]+\/?$/.test(server))
     return { problem: `--server: ${JSON.stringify(server)} is not https://HOST:PORT`, hint: 'for example --server https://192.0.2.1:6443' }
   if (typeof token !== 'string' || !/^helio1\.[0-9a-f]{64}\.\S+$/.test(token))
@@ -119,7 +135,7 @@ const whyNeverJoins = (dataDir: string, server: unknown, token: unknown): { prob
 }
 
 /** The ways that `--link` and `--mqtt-url` name, or what is wrong with them. */
-const linkOptionsOf = ({ link, mqttUrl, mqttBroker }: OptionValues): LinkOptions | { problem: string; hint: string } => {
+const linkOptionsOf = ({ link = 'ws', mqttUrl, mqttBroker }: OptionValues): LinkOptions | { problem: string; hint: string } => {
   const ways = parseWays(String(link))
   if (!ways)
     return { problem: `--link: ${JSON.stringify(link)} is not a way to the server`, hint: 'ws, mqtt, auto, or a list such as mqtt,ws' }
@@ -136,6 +152,15 @@ const linkOptionsOf = ({ link, mqttUrl, mqttBroker }: OptionValues): LinkOptions
     : { problem: `--mqtt-url: ${JSON.stringify(mqttUrl)} is not mqtts://HOST:PORT`, hint: 'for example --mqtt-url mqtts://192.0.2.1:8883' }
 }
 
+const asksForLink = ({ link, mqttUrl, mqttBroker }: OptionValues): boolean =>
+  link !== undefined || mqttUrl !== undefined || mqttBroker !== undefined
+
+/** As the seed had it; it was checked when it was read. */
+const keptLink = ({ ways }: Pick<DeviceIdentity, 'ways'>): LinkOptions => {
+  const link = linkOptionsOf({ ...ways })
+  return 'problem' in link ? { ways: ['ws'] } : link
+}
+
 export const runAgent = async (argv: readonly string[]): Promise<number> => {
   const options = await readRole('agent', argv)
   if (typeof options === 'number') return options
@@ -143,12 +168,13 @@ export const runAgent = async (argv: readonly string[]): Promise<number> => {
     complain('--runtime cri is not in this version', 'leave the flag out')
     return 2
   }
-  const link = linkOptionsOf(options)
-  if ('problem' in link) {
+  const link = asksForLink(options) ? linkOptionsOf(options) : undefined
+  if (link && 'problem' in link) {
     complain(link.problem, link.hint)
     return 2
   }
-  const obstacle = whyNeverJoins(String(options['dataDir']), options['server'], options['token'])
+  const seedPlaces = options['seed'] === undefined ? SEED_PLACES : [resolve(String(options['seed']))]
+  const obstacle = whyNeverJoins(String(options['dataDir']), options, seedPlaces)
   if (obstacle) {
     complain(obstacle.problem, obstacle.hint)
     return 2
@@ -164,6 +190,7 @@ export const runAgent = async (argv: readonly string[]): Promise<number> => {
         server: options['server'] as string | undefined,
         token: options['token'] as string | undefined,
         link,
+        seedPlaces,
         socketGroups: socketGroupsOf(options),
         secretKeyFile: options['secretKeyFile'] as string | undefined,
       },

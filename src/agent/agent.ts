@@ -21,6 +21,7 @@ import { type ContactKeeper, keepContact } from './contact-keeper.ts'
 import type { Device } from './device.ts'
 import { createExecutor } from './executor.ts'
 import { collectExits, type Exits, terminationMessage } from './exits.ts'
+import { type FirstBootDeps, openFirstBoot } from './first-boot.ts'
 import { createAccounts } from './image-accounts.ts'
 import type { ImageStore } from './images/images.ts'
 import { openLocalSide } from './local-side.ts'
@@ -65,7 +66,9 @@ export interface AgentDeps {
   readonly openLink: (identity: DeviceIdentity, hooks: LinkHooks) => DeviceLink
   /** Where to join, or where the server is now. Left out: the identity on disk, or none. */
   readonly join?: { readonly server: string; readonly token?: string }
-  /** The ways to the server that `openLink` dials, in their order, for people: `ws`, `mqtt`. */
+  /** Where a seed may lie that says who this device is, while it belongs to no server. */
+  readonly seed?: NonNullable<FirstBootDeps['seed']>
+  /** The ways to the server that were asked for, in their order, for people: `ws`, `mqtt`. Left out: those of the identity, or `ws`. */
   readonly linkWays?: readonly string[]
   /** Who besides the agent's own user may use the local API. */
   readonly socketGroups?: SocketGroups
@@ -162,11 +165,15 @@ const assemble = (deps: AgentDeps, memory: AgentMemory): Parts => {
 }
 
 /** The first step: what is remembered, what runs, what is desired. From here on pods are looked after. */
-const adopt = async (deps: AgentDeps, { device, state, memory, exits, rotation, loop, contactKeeper }: Parts): Promise<void> => {
+const adopt = async (
+  deps: AgentDeps,
+  { device, state, memory, exits, rotation, loop, contactKeeper }: Parts,
+  alone: Document | undefined,
+): Promise<void> => {
   const truth = await deps.runtime.inspect()
   for (const container of truth.containers) if (container.state === 'running') rotation.track(container)
   const folders = [...new Set([...foldersIn(device.podsDir), ...podsWithLogs(device.logsDir)])]
-  const document = memory.held?.document
+  const document = memory.held?.document ?? alone
   if (document) contactKeeper.document(document)
   loop.send({ on: 'start', truth, document, memories: memory.pods, folders, holds: memory.holds, contact: contactKeeper.first })
   exits.open(container => {
@@ -189,11 +196,15 @@ const closeFolders = (dir: string): void => {
 export const startAgent = async (deps: AgentDeps): Promise<Agent> => {
   const memory = await openMemory(deps)
   closeFolders(deps.dir)
-  const parts = assemble(deps, memory)
+  const first = await openFirstBoot({ ...deps, memory }).catch(async (error: unknown) => {
+    await memory.close()
+    throw error
+  })
+  const parts = assemble({ ...deps, nodeName: first.nodeName }, memory)
   const startedWallMs = deps.clock.now()
   const { state, exits, loop, carrier, clockKeeper, contactKeeper } = parts
   const { nodeName } = parts.device
-  await adopt(deps, parts)
+  await adopt(deps, parts, first.document)
   const hold: { contact: Contact | undefined; node: NodeReport | undefined } = { contact: undefined, node: undefined }
   memory.alsoWarn(() => hold.node?.shortages() ?? [])
   memory.alsoWarn(() => deps.runtime.losses?.() ?? [])
@@ -204,6 +215,7 @@ export const startAgent = async (deps: AgentDeps): Promise<Agent> => {
   }
   const local = await openLocalSide({
     ...deps,
+    linkWays: deps.linkWays ?? ((memory.identity?.ways ?? first.ways)?.link ?? 'ws').split(','),
     nodeName,
     state,
     memory,
@@ -214,11 +226,12 @@ export const startAgent = async (deps: AgentDeps): Promise<Agent> => {
     send: loop.send,
   })
   const onDocument = (document: Document): void => {
+    first.replaced()
     contactKeeper.document(document)
     loop.send({ on: 'document', document })
     hold.node?.look()
   }
-  const labels = { 'kubernetes.io/arch': deps.hostFacts().architecture, 'kubernetes.io/os': 'linux' }
+  const labels = { ...first.labels, 'kubernetes.io/arch': deps.hostFacts().architecture, 'kubernetes.io/os': 'linux' }
   const hooks: LinkHooks = {
     memory: memory.link,
     outbox: memory.outbox,
@@ -231,7 +244,17 @@ export const startAgent = async (deps: AgentDeps): Promise<Agent> => {
       if (connected) hold.node?.look()
     },
   }
-  const contact = openContact({ ...deps, nodeName, memory, labels, hooks })
+  const { join, ...rest } = deps
+  const contact = openContact({
+    ...rest,
+    ...(first.join ? { join: first.join } : {}),
+    ...(first.ways ? { ways: first.ways } : {}),
+    joined: first.joined,
+    nodeName,
+    memory,
+    labels,
+    hooks,
+  })
   hold.contact = contact
   carrier.connect(contact)
   // Where the address changes, the resolver usually does.

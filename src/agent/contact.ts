@@ -32,6 +32,10 @@ export interface ContactDeps {
   readonly labels: Readonly<Record<string, string>>
   /** Where and how to join; left out when the device has joined before or shall stay alone. */
   readonly join?: { readonly server: string; readonly token?: string }
+  /** Kept with the identity that joining makes. */
+  readonly ways?: DeviceIdentity['ways']
+  /** An identity is on disk that was not there before. */
+  readonly joined?: (identity: DeviceIdentity) => void
   readonly openLink: (identity: DeviceIdentity, hooks: LinkHooks) => DeviceLink
   readonly hooks: LinkHooks
 }
@@ -84,8 +88,10 @@ const joinOnce = async (deps: ContactDeps, server: string, token: string, signal
     return isPending(kept) ? kept : undefined
   }
   const savePending = (made: PendingKey): Promise<void> => memory.saveFact(pendingKey, made)
-  const identity = await join({ server, token, nodeName, labels }, { pki: deps.pki, clock: deps.clock, signal, pending, savePending })
+  const got = await join({ server, token, nodeName, labels }, { pki: deps.pki, clock: deps.clock, signal, pending, savePending })
+  const identity = deps.ways && Object.keys(deps.ways).length > 0 ? { ...got, ways: deps.ways } : got
   await memory.saveIdentity(identity)
+  deps.joined?.(identity)
   return identity
 }
 

@@ -22,6 +22,12 @@ export const RENEW_JITTER = 0.2
 export const RENEWED_DIALS = 8
 /** Delay between attempts to renew while there is contact; the old certificate works meanwhile, whatever its dates. */
 export const RENEW_BACKOFF: BackoffPolicy = { baseMs: 60_000, capMs: 86_400_000 }
+/** A seed above this is refused. */
+export const SEED_BYTES_MAX = 16 * 1024
+/** Pre-loaded manifests: files in the folder, bytes of each, objects in all; what is above is left out and named. */
+export const PRELOAD_FILES_MAX = 64
+export const PRELOAD_FILE_BYTES_MAX = 2 * 1024 * 1024
+export const PRELOAD_OBJECTS_MAX = 512
 /** A join request or answer takes at most this long; then it counts as failed. */
 export const JOIN_TIMEOUT_MS = 20_000
 /** A join answer above this is refused. */

@@ -24,6 +24,8 @@ export interface DeviceIdentity {
   readonly mqttPort?: number
   /** `mqtts://host:port` of a broker the server is at, as it was told at joining. */
   readonly mqttBroker?: string
+  /** How to reach the server, as the device's seed had it, in the words of the agent's flags. */
+  readonly ways?: { readonly link?: string; readonly mqttUrl?: string; readonly mqttBroker?: string }
   readonly clusterCIDR: string
   /** PEM: the server's authority (pinned by the join token), this device's certificate and key, the public key that signs heads. */
   readonly ca: string

@@ -42,6 +42,13 @@ export const AGENT_OPTIONS: readonly Option[] = [
   { flag: 'server', type: 'text', value: 'URL', describe: 'https://HOST:6443; may be left out once the device has joined' },
   { flag: 'token', type: 'text', value: 'TOKEN', describe: 'join token of the server; only needed to join' },
   {
+    flag: 'seed',
+    type: 'text',
+    value: 'FILE',
+    describe:
+      'who this device is and where to join, until it has (default: heliopause-seed.yaml in /boot/firmware, /boot or /etc/heliopause)',
+  },
+  {
     flag: 'secret-key-file',
     type: 'text',
     value: 'FILE',
@@ -50,9 +57,9 @@ export const AGENT_OPTIONS: readonly Option[] = [
   {
     flag: 'link',
     type: 'text',
-    default: 'ws',
     value: 'WAY',
-    describe: 'how to reach the server: ws, mqtt, or several in order, such as ws,mqtt (which auto means)',
+    describe:
+      'how to reach the server: ws, mqtt, or several in order, such as ws,mqtt (which auto means) (default: as its seed had it, or ws)',
   },
   {
     flag: 'mqtt-url',

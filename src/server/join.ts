@@ -8,11 +8,13 @@ import { isObject } from '../base/json.ts'
 import type { KubeObject } from '../base/object.ts'
 import type { Identity, Pki } from '../base/pki.ts'
 import type { View } from '../controllers/controller.ts'
+import { validateDeviceLabels } from '../kinds/device-labels.ts'
 import { kindByName } from '../kinds/index.ts'
 import type { Node } from '../kinds/node.ts'
 import { LINK_PATH } from '../link/transports/index.ts'
 import { allocatePodCIDR } from './addresses.ts'
 import type { Credentials } from './credentials.ts'
+import { deviceToken } from './device-token.ts'
 
 export interface DeviceSigner {
   readonly credentials: Pick<Credentials, 'authority'>
@@ -65,6 +67,18 @@ const textField = (body: Record<string, unknown>, name: string): string => {
 /** Compares without telling by its time how much was right. */
 const sameText = (pki: Pki, a: string, b: string): boolean => timingSafeEqual(Buffer.from(pki.sha256(a)), Buffer.from(pki.sha256(b)))
 
+/** The server's own token, or the one made of it for this very name. */
+const isToken = ({ pki, credentials }: JoinDeps, token: string, name: string): boolean =>
+  sameText(pki, token, credentials.joinToken) || sameText(pki, token, deviceToken(credentials.joinToken, name))
+
+const nameOf = (body: Record<string, unknown>): string => {
+  const name = textField(body, 'nodeName')
+  if (/^[a-z0-9]([-a-z0-9.]{0,61}[a-z0-9])?$/.test(name)) return name
+  throw new ApiError('BadRequest', `join: ${JSON.stringify(name.slice(0, 80))} is not a node name`, {
+    hint: 'lower case letters, digits, "-" and ".", at most 63 characters',
+  })
+}
+
 const existingNode = (verbs: Verbs, name: string): Node | undefined => {
   try {
     return verbs.get({ kind: kindByName('Node')!, namespace: '', name }) as unknown as Node
@@ -81,9 +95,18 @@ const newNode = (name: string, pin: string, podCIDR: string): KubeObject => ({
   spec: { podCIDR, podCIDRs: [podCIDR] },
 })
 
-const LABELS_FROM_DEVICE = /^(kubernetes\.io\/(arch|os|hostname)|topology\.kubernetes\.io\/(region|zone)|node\.heliopause\.io\/[\w.-]+)$/
+const labelsOf = (body: Record<string, unknown>): Record<string, string> => {
+  const labels = body['labels'] ?? {}
+  if (!isObject(labels)) throw new ApiError('BadRequest', 'join: labels must be an object')
+  const [cause] = validateDeviceLabels(labels, 'labels')
+  if (cause) throw new ApiError('BadRequest', `join: ${cause.field}: ${cause.detail}`, { hint: 'mend the labels of the device’s seed' })
+  return labels as Record<string, string>
+}
 
-/** Makes the Node, or finds the one this key already owns. Names and ranges are handed out one at a time. */
+/**
+ * Makes the Node, or finds the one this key already owns. Names and ranges are handed out one at a time. Labels are for a Node that is new:
+ * those of one that is there are the operator's.
+ */
 const ensureNode = async (deps: JoinDeps, name: string, pin: string, labels: Record<string, string>): Promise<void> => {
   const found = existingNode(deps.verbs, name)
   const owner = found?.metadata.annotations?.[KEY_ANNOTATION]
@@ -128,20 +151,12 @@ export const createJoin = (deps: JoinDeps): ((body: unknown) => Promise<JoinAnsw
   const turn = { last: Promise.resolve() as Promise<unknown> }
   const join = async (body: unknown): Promise<JoinAnswer> => {
     if (!isObject(body)) throw new ApiError('BadRequest', 'join: the body must be a JSON object')
-    if (!sameText(deps.pki, textField(body, 'token'), deps.credentials.joinToken))
+    const name = nameOf(body)
+    if (!isToken(deps, textField(body, 'token'), name))
       throw new ApiError('Unauthorized', 'join: the token is not this server’s', { hint: 'read it on the server: cat DIR/join-token' })
-    const name = textField(body, 'nodeName')
-    if (!/^[a-z0-9]([-a-z0-9.]{0,61}[a-z0-9])?$/.test(name))
-      throw new ApiError('BadRequest', `join: ${JSON.stringify(name.slice(0, 80))} is not a node name`, {
-        hint: 'lower case letters, digits, "-" and ".", at most 63 characters',
-      })
-    const labels = isObject(body['labels'])
-      ? Object.fromEntries(
-          Object.entries(body['labels']).filter(([key, value]) => LABELS_FROM_DEVICE.test(key) && typeof value === 'string'),
-        )
-      : {}
+    const labels = labelsOf(body)
     const certificate = signDevice(deps, name, textField(body, 'csr'))
-    await ensureNode(deps, name, deps.pki.publicKeyPin(certificate), labels as Record<string, string>)
+    await ensureNode(deps, name, deps.pki.publicKeyPin(certificate), labels)
     return {
       certificate,
       ca: deps.credentials.authority.certPem,

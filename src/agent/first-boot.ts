@@ -1,0 +1,119 @@
+// The life of a device before its server: who it is comes from the seed, what runs from the pre-loaded manifests. Both are over for good
+// once there is an identity, or a document of a server. A power cut at any moment finds the files as they were, or done.
+
+import { ApiError, messageOf } from '../base/errors.ts'
+import type { Files } from '../base/files.ts'
+import type { Log } from '../base/log.ts'
+import type { Pki } from '../base/pki.ts'
+import type { Document } from '../link/link.ts'
+import { pinOf } from './join.ts'
+import type { AgentMemory, DeviceIdentity } from './memory.ts'
+import { hasPreload, readPreload, replacePreload } from './preload.ts'
+import { destroyTokens, findSeed, readSeed, type Seed } from './seed.ts'
+
+export interface FirstBootDeps {
+  readonly dir: string
+  /** What the device is called without a seed. */
+  readonly nodeName: string
+  readonly join?: { readonly server: string; readonly token?: string }
+  /** Where a seed may lie, and whether the name above was asked for, so that the seed's does not count. Left out: no seed, ever. */
+  readonly seed?: { readonly places: readonly string[]; readonly nameGiven: boolean }
+  readonly files: Files
+  readonly log: Log
+  readonly pki: Pick<Pki, 'publicKeyPin'>
+  readonly memory: Pick<AgentMemory, 'identity' | 'held' | 'keyLost' | 'alsoWarn'>
+}
+
+export interface FirstBoot {
+  readonly nodeName: string
+  readonly labels: Readonly<Record<string, string>>
+  readonly join: { readonly server: string; readonly token?: string } | undefined
+  /** Kept with the identity that joining makes. */
+  readonly ways: Seed['ways'] | undefined
+  /** What runs until a server's document comes. */
+  readonly document: Document | undefined
+  /** The identity is on disk. */
+  joined(identity: DeviceIdentity): void
+  /** A server's document is on disk. */
+  replaced(): void
+}
+
+/** After joining, and at a start after a power cut in between: no token of our own server stays readable. */
+const spendSeed = ({ seed, log, pki, memory }: FirstBootDeps, identity: DeviceIdentity): void => {
+  const path = findSeed(seed?.places ?? [])
+  if (path === undefined) return
+  try {
+    const pin = pki.publicKeyPin(identity.ca)
+    if (destroyTokens(path, token => pinOf(token) === pin)) log.info('token in the seed overwritten: it was used', { file: path })
+    else if (destroyTokens(path, () => false)) log.info('seed ignored: this device has joined another server', { file: path })
+  } catch (error) {
+    const problem = `the token in ${path} could not be overwritten: ${messageOf(error)}`
+    log.error('token in the seed not overwritten', { file: path, error: messageOf(error), hint: 'remove it from the file yourself' })
+    memory.alsoWarn(() => [problem])
+  }
+}
+
+type Read = { readonly seed: Seed | undefined; readonly problem?: ApiError }
+
+const seedOf = async ({ seed, memory }: FirstBootDeps): Promise<Read> => {
+  if (memory.identity !== undefined) return { seed: undefined }
+  const path = findSeed(seed?.places ?? [])
+  if (path === undefined) return { seed: undefined }
+  try {
+    const read = await readSeed(path)
+    if (!read.used) return { seed: read }
+    const problem = new ApiError('Forbidden', `seed ${path}: its token was used, and this device has no identity any more`, {
+      hint: 'give the device a new seed, or --server and --token',
+    })
+    return { seed: read, problem }
+  } catch (error) {
+    if (error instanceof ApiError) return { seed: undefined, problem: error }
+    throw error
+  }
+}
+
+/** A seed that cannot be read may have named the device: joining under another name would be wrong. */
+const joinOf = (deps: FirstBootDeps, { seed, problem }: Read): FirstBoot['join'] => {
+  if (problem !== undefined && seed === undefined && deps.seed?.nameGiven !== true) return undefined
+  const server = deps.join?.server ?? seed?.server
+  const token = deps.join?.token ?? seed?.token
+  return server === undefined ? undefined : { server, ...(token === undefined ? {} : { token }) }
+}
+
+/** Rejects when the seed is unusable and there is nothing else to do; a problem beside pods that can run is told and waits. */
+export const openFirstBoot = async (deps: FirstBootDeps): Promise<FirstBoot> => {
+  const { dir, files, log, memory } = deps
+  const read = await seedOf(deps)
+  const { seed, problem } = read
+  const nodeName = memory.identity?.nodeName ?? (deps.seed?.nameGiven ? deps.nodeName : (seed?.nodeName ?? deps.nodeName))
+  // Pods of a document that can no longer be read go on as they are; the manifests of the first day are not for them.
+  const alone = memory.held === undefined && !memory.keyLost && hasPreload(dir)
+  const { document, problems } = alone
+    ? await readPreload(deps, { device: nodeName, podCIDR: seed?.podCIDR })
+    : { document: undefined, problems: [] }
+  const join = joinOf(deps, read)
+  if (problem !== undefined && document === undefined && join?.token === undefined) throw problem
+  const told = [...(problem ? [problem.message] : []), ...problems.map(each => `not run: ${each}`)]
+  if (problem) log.error('seed not usable', { error: problem.message, hint: problem.hint })
+  for (const each of problems) log.error('pre-loaded manifest not run', { problem: each })
+  if (told.length > 0) memory.alsoWarn(() => told)
+  if (document) log.info('pre-loaded pods run until a server says otherwise', { pods: document.pods.length })
+  if (memory.held !== undefined) replacePreload(dir, files)
+  if (memory.identity) spendSeed(deps, memory.identity)
+  return {
+    nodeName,
+    labels: seed?.labels ?? {},
+    join,
+    ways: seed?.ways,
+    document,
+    joined: identity => spendSeed(deps, identity),
+    replaced() {
+      try {
+        replacePreload(dir, files)
+      } catch (error) {
+        // The document itself is on disk; the next start tries again.
+        log.error('mark pre-loaded manifests as replaced', { error: messageOf(error) })
+      }
+    },
+  }
+}
