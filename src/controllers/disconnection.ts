@@ -101,19 +101,35 @@ const candidatesOn = (view: View, node: Node): Candidate[] => {
   })
 }
 
+/**
+ * Milliseconds for which each replacement of late still counts for the rate, whatever became of the node: told by the mark, or by the pod that
+ * was made in its place. One that was taken back whole counts no more.
+ */
+const windowsOf = (view: View, nowMs: number): number[] => {
+  const windows = new Map<string, number>()
+  const note = (uid: string | undefined, stamp: string | undefined): void => {
+    if (uid === undefined) return
+    const left = leftMs(stamp, REPLACE_WINDOW_MS, nowMs)
+    if (left > (windows.get(uid) ?? 0)) windows.set(uid, left)
+  }
+  for (const { metadata } of view.list<Pod>('Pod')) {
+    if (metadata.annotations === undefined) continue
+    note(metadata.annotations[REPLACES], metadata.creationTimestamp)
+    note(metadata.uid, metadata.annotations[SUPERSEDED])
+  }
+  return [...windows.values()]
+}
+
 const supersede = (view: View, nowMs: number): Result => {
   const silent = view
     .list<Node>('Node')
     .filter(node => contactState(node) === 'Unknown' && !view.contact(node.metadata.name ?? '')?.connected && !isDeleting(node))
   const candidates = silent.flatMap(node => candidatesOn(view, node))
   if (candidates.length === 0) return { actions: [] }
-  const windows = silent
-    .flatMap(node => view.list<Pod>('Pod', { node: node.metadata.name ?? '' }))
-    .map(pod => leftMs(pod.metadata.annotations?.[SUPERSEDED], REPLACE_WINDOW_MS, nowMs))
-    .filter(left => left > 0)
+  const due = candidates.filter(({ inMs }) => inMs === 0).sort((a, b) => b.silentMs - a.silentMs)
+  const windows = due.length > 0 ? windowsOf(view, nowMs) : []
   const pauseMs = brakePauseMs(view, nowMs)
   const room = pauseMs > 0 ? 0 : Math.max(0, REPLACE_MAX - windows.length)
-  const due = candidates.filter(({ inMs }) => inMs === 0).sort((a, b) => b.silentMs - a.silentMs)
   const actions: Action[] = []
   for (const { pod } of due.slice(0, room)) actions.push(...mark(pod, actions.length, nowMs))
   const waitMs = due.length > room ? Math.max(pauseMs, Math.min(REPLACE_WINDOW_MS, ...windows)) : Number.POSITIVE_INFINITY

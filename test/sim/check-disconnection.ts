@@ -3,7 +3,7 @@
 // endpoint while one of their pods runs. Silence is judged by what really reached the server, not by what it believes.
 
 import { contactCondition, contactState, isDeclaredDead } from '../../src/kinds/contact.ts'
-import { CONTACT_INTERVAL, isSuperseded, policyOf } from '../../src/kinds/disconnection.ts'
+import { CONTACT_INTERVAL, isSuperseded, policyOf, REPLACES } from '../../src/kinds/disconnection.ts'
 import type { EndpointSlice } from '../../src/kinds/endpoint-slice.ts'
 import { isHeld } from '../../src/kinds/hold.ts'
 import type { Namespace } from '../../src/kinds/namespace.ts'
@@ -32,7 +32,8 @@ export interface DisconnectionChecks {
 }
 
 export const startDisconnectionChecks = (world: World, server: SimServer, fleet: () => Fleet): DisconnectionChecks => {
-  const marks: number[] = []
+  /** Replaced pods by uid, and when. */
+  const marks = new Map<string, number>()
   /** When the words of a namespace changed last. */
   const edited = new Map<string, number>()
   /** Services without a ready endpoint, since when. */
@@ -60,6 +61,17 @@ export const startDisconnectionChecks = (world: World, server: SimServer, fleet:
   const policy = ({ view }: ServerProcess, pod: Pod) => policyOf(pod, view.get<Namespace>('Namespace', '', pod.metadata.namespace ?? ''))
   const isEdited = (pod: Pod): boolean => world.nowMs - (edited.get(pod.metadata.namespace ?? '') ?? Number.NEGATIVE_INFINITY) <= RECENT_MS
 
+  /** Replaced in the last minute, and something is left of it: the mark, or the pod in its place. */
+  const standing = ({ view }: ServerProcess): number => {
+    for (const [uid, atMs] of marks) if (atMs <= world.nowMs - WINDOW_MS + 1000) marks.delete(uid)
+    const left = new Set<string>()
+    if (marks.size > REPLACED_MAX)
+      for (const one of view.list<Pod>('Pod')) {
+        if (isSuperseded(one)) left.add(one.metadata.uid ?? '')
+        left.add(one.metadata.annotations?.[REPLACES] ?? '')
+      }
+    return [...marks.keys()].filter(uid => left.has(uid)).length
+  }
   const replaced = (process: ServerProcess, pod: Pod): void => {
     const { name, namespace } = pod.metadata
     const node = pod.spec.nodeName ?? ''
@@ -71,9 +83,9 @@ export const startDisconnectionChecks = (world: World, server: SimServer, fleet:
     if (isHeld(pod)) world.fail('a held pod is not replaced', told)
     const mass = isMassSilence(process)
     if (mass !== undefined) world.fail('nothing is replaced under the brake', `${told}: ${mass}`)
-    marks.push(world.nowMs)
-    while (marks.length > 0 && marks[0]! <= world.nowMs - WINDOW_MS + 1000) marks.shift()
-    if (marks.length > REPLACED_MAX) world.fail('pods are replaced at a bounded rate', `${marks.length} in a minute`)
+    marks.set(pod.metadata.uid ?? '', world.nowMs)
+    const recent = standing(process)
+    if (recent > REPLACED_MAX) world.fail('pods are replaced at a bounded rate', `${recent} in a minute`)
     world.mark('a pod was replaced by policy')
   }
   /** How long a node is back, by the server's own stamp. */

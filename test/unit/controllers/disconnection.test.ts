@@ -202,7 +202,8 @@ t.test('a brake outlives the server that pulled it', async t => {
   t.equal(made.pods().length, 8)
 })
 
-t.test('pods are given up at a bounded rate', async t => {
+/** Three ReplicaSets of 60 pods that are replaced at once, on twelve nodes: most on the first. */
+const crowd = (): Site => {
   const made = site(12)
   for (let i = 0; i < 3; i++) {
     const set = webOf('ReplicaSet', 60, { [REPLACE_AFTER]: '0s' })
@@ -215,6 +216,11 @@ t.test('pods are given up at a bounded rate', async t => {
     })
   }
   made.pass(1_000)
+  return made
+}
+
+t.test('pods are given up at a bounded rate', async t => {
+  const made = crowd()
   const lost = made.pods().filter(pod => nodeOf(pod) === 'node-1').length
   t.ok(lost > 100, `${lost} pods on node-1`)
   made.cut('node-1')
@@ -228,6 +234,28 @@ t.test('pods are given up at a bounded rate', async t => {
     marks.join(' '),
   )
   t.equal(marks.at(-1), lost, marks.join(' '))
+})
+
+t.test('the rate counts what was given up lately though its node is back', async t => {
+  const made = crowd()
+  const other = nodeOf(made.pods().find(pod => nodeOf(pod) !== 'node-1')!)
+  made.cut('node-1')
+  made.cut(other)
+  for (let i = 0; i < 60 && made.pods().filter(isSuperseded).length === 0; i++) made.pass(1_000, 1_000)
+  const first = names(made.pods().filter(isSuperseded))
+  t.equal(first.length, 60)
+  made.heal('node-1')
+  const given = new Set(first)
+  const until = (ms: number): void => {
+    for (let i = 0; i < ms / 1_000; i++) {
+      made.pass(1_000, 1_000)
+      for (const name of names(made.pods().filter(isSuperseded))) given.add(name)
+    }
+  }
+  until(12_000)
+  t.equal(given.size, 60, 'a minute is a minute')
+  until(60_000)
+  t.ok(given.size > 60, 'then others follow')
 })
 
 t.test('declared dead: its pods leave the API and are replaced; should it call after all, it learns that they are gone', async t => {
