@@ -57,6 +57,7 @@ export const writeBrokerFiles = (dataDir: string, out: string, options: BrokerFi
   const files: readonly (readonly [name: string, text: string, mode: number])[] = [
     ['mosquitto.conf', config['mosquitto.conf'], 0o644],
     ['acl', config.acl, 0o644],
+    ['openssl.cnf', config['openssl.cnf'], 0o644],
     ['ca.crt', authority.certPem, 0o644],
     ['broker.crt', pair.certPem, 0o644],
     ['broker.key', pair.keyPem, 0o600],

@@ -170,11 +170,10 @@ export const BROKER_OUTBOX_BYTES_MAX = 64 * 1024 * 1024
 /** How long the broker keeps what comes for a server that lost its connection, and how long a device's will waits. Seconds. */
 export const BROKER_SESSION_SECONDS = 300
 export const BROKER_WILL_DELAY_SECONDS = 10
-/** Openings and answers are worthless later; sealed messages are missed sooner, but a broker need not keep them. Seconds. */
-export const BROKER_OPENING_SECONDS = 30
-export const BROKER_MESSAGE_SECONDS = 120
-/** A retained message larger than this is not read. */
-export const BROKER_RETAINED_BYTES_MAX = 2048
+/** An opening without an answer is sent again after this, then after twice as long each time, within BROKER_PROOF_MS. */
+export const BROKER_OPENING_AGAIN_MS = 2000
+/** A device whose session says nothing by itself proves itself after this. */
+export const BROKER_PROVE_MS = 100
 /** The server asks the broker for life when it has said nothing for so long. Seconds. */
 export const BROKER_KEEPALIVE_SECONDS = 60
 /** A server that stops waits so long for the broker to have its last words. */

@@ -13,6 +13,8 @@ export interface CountOptions {
   /** Of each device, each way. */
   readonly messages: number
   readonly restarts: number
+  /** How often the server's own line breaks, which first swallows what comes: the devices' connections to the broker live on. */
+  readonly cuts?: number
 }
 
 export interface Counted {
@@ -25,6 +27,8 @@ export interface Counted {
   /** What the broker was made to do besides: deliveries repeated and swapped. */
   readonly repeated: number
   readonly swapped: number
+  /** Messages that were on their way when the server's line broke. */
+  readonly swallowed: number
   readonly elapsedMs: number
 }
 
@@ -40,13 +44,16 @@ interface Tally {
   conversations: number
   repeated: number
   swapped: number
+  swallowed: number
 }
 
 const EVERY = { repeat: 7, swap: 11 }
+/** A line that is to break has its messages swallowed up to this number. */
+const SWALLOWED = 20
 
 /** A line that delivers, both ways, some messages twice and some after the next one. */
 const clumsy =
-  (open: OpenLine, tally: Tally): OpenLine =>
+  (open: OpenLine, tally: Tally, cut: { wanted: number }): OpenLine =>
   async (options, signal) => {
     const line = await open(options, signal)
     const through = (deliver: (...message: never[]) => void) => {
@@ -81,9 +88,26 @@ const clumsy =
       onClose: () => {},
       close: () => line.close(),
     }
-    line.onMessage = through((...message) =>
+    const deliver = through((...message) =>
       outer.onMessage(...(message as unknown as Parameters<BrokerLine['onMessage']>)),
     ) as BrokerLine['onMessage']
+    const state = { swallowed: 0 }
+    line.onMessage = (...message) => {
+      if (cut.wanted === 0 && state.swallowed === 0) return deliver(...message)
+      tally.swallowed++
+      if (state.swallowed++ === 0) {
+        cut.wanted--
+        // At the latest: the last of all messages may be among the swallowed.
+        systemClock.after(200, end)
+      }
+      if (state.swallowed === SWALLOWED) end()
+    }
+    const end = (): void => {
+      if (state.swallowed === Number.POSITIVE_INFINITY) return
+      state.swallowed = Number.POSITIVE_INFINITY
+      line.close()
+      outer.onClose('cut')
+    }
     line.onClose = reason => outer.onClose(reason)
     return outer
   }
@@ -112,11 +136,12 @@ const talk = (connection: Connection, mine: Lane, theirs: Lane, messages: number
 }
 
 /** Runs until everything was heard. */
-export const countThroughBroker = async (world: BrokerWorld, { devices, messages, restarts }: CountOptions): Promise<Counted> => {
+export const countThroughBroker = async (world: BrokerWorld, { devices, messages, restarts, cuts = 0 }: CountOptions): Promise<Counted> => {
   const startMs = systemClock.mono()
-  const tally: Tally = { twice: 0, missed: 0, conversations: 0, repeated: 0, swapped: 0 }
+  const tally: Tally = { twice: 0, missed: 0, conversations: 0, repeated: 0, swapped: 0, swallowed: 0 }
   const lanes = new Map<string, { up: Lane; down: Lane }>()
   const total = 2 * devices * messages
+  const cut = { wanted: 0, made: 0 }
   const state = { heard: 0, restarts: 0, restarting: Promise.resolve() as Promise<void> }
   const stop = new AbortController()
   const random = systemRandom.fork('count')
@@ -128,6 +153,11 @@ export const countThroughBroker = async (world: BrokerWorld, { devices, messages
         state.restarting = state.restarting.then(world.mosquitto.kill).then(world.mosquitto.start)
         state.restarting.catch(reject)
       }
+      // Between the restarts.
+      if (cut.made < cuts && state.heard >= ((cut.made + 0.5) * total) / (cuts + 1)) {
+        cut.made++
+        cut.wanted++
+      }
       if ([...lanes.values()].every(({ up, down }) => up.heard === messages && down.heard === messages)) resolve()
     }
     world.server(
@@ -136,7 +166,7 @@ export const countThroughBroker = async (world: BrokerWorld, { devices, messages
         const { up, down } = lanes.get(device)!
         talk(connection, down, up, messages, tally, heard)
       },
-      { through: open => clumsy(open, tally) },
+      { through: open => clumsy(open, tally, cut) },
     )
     for (let i = 0; i < devices; i++) {
       const name = `edge-${i}`

@@ -61,7 +61,10 @@ const startMosquitto = async (bench: Bench, program: Actor, dataDir: string, por
   ])
   if (made.code !== 0) throw new Error(`helio broker config: ${made.stderr}`)
   appendFileSync(join(folder, 'mosquitto.conf'), 'user root\n')
-  const child = spawn('/usr/sbin/mosquitto', ['-c', join(folder, 'mosquitto.conf')], { stdio: ['ignore', 'ignore', 'pipe'] })
+  const child = spawn('/usr/sbin/mosquitto', ['-c', join(folder, 'mosquitto.conf')], {
+    stdio: ['ignore', 'ignore', 'pipe'],
+    env: { ...process.env, OPENSSL_CONF: join(folder, 'openssl.cnf') },
+  })
   bench.cleanup(() => end(child))
   const state = { said: '' }
   child.stderr.on('data', chunk => {

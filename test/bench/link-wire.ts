@@ -110,6 +110,7 @@ const startBroker = async (bench: Bench, server: { program: Actor; space: string
   appendFileSync(join(folder, 'mosquitto.conf'), 'user root\n')
   const child: ChildProcess = spawn('ip', ['netns', 'exec', space, MOSQUITTO, '-c', join(folder, 'mosquitto.conf')], {
     stdio: ['ignore', 'ignore', 'pipe'],
+    env: { ...process.env, OPENSSL_CONF: join(folder, 'openssl.cnf') },
   })
   bench.cleanup(() => end(child))
   const state = { said: '' }

@@ -191,14 +191,14 @@ t.test('a head that is kept is heard by the device that dials, though no server 
 })
 
 t.test(
-  'through restarts of the broker, repeated and swapped deliveries every message counts once (npm run bench has 100,000)',
+  'through restarts of the broker, cuts of the server’s line, repeated and swapped deliveries every message counts once (npm run bench has 100,000)',
   { skip: NO_MOSQUITTO },
   async t => {
     const world = await openBrokerWorld()
     t.teardown(world.close)
-    const counted = await countThroughBroker(world, { devices: 3, messages: 600, restarts: 2 })
+    const counted = await countThroughBroker(world, { devices: 3, messages: 600, restarts: 2, cuts: 1 })
     t.match(counted, { heard: 2 * 3 * 600, twice: 0, missed: 0, restarts: 2 })
     t.ok(counted.conversations > 3, 'conversations broke and were begun again')
-    t.ok(counted.repeated > 0 && counted.swapped > 0)
+    t.ok(counted.repeated > 0 && counted.swapped > 0 && counted.swallowed > 0)
   },
 )

@@ -48,7 +48,10 @@ const handOver = (folder: string): void => {
 /** Settles when it listens. */
 const run = (folder: string, onLog: (text: string) => void): Promise<ChildProcess> =>
   new Promise((resolve, reject) => {
-    const child = spawn(PROGRAM!, ['-c', join(folder, 'mosquitto.conf'), '-v'], { stdio: ['ignore', 'pipe', 'pipe'] })
+    const child = spawn(PROGRAM!, ['-c', join(folder, 'mosquitto.conf'), '-v'], {
+      stdio: ['ignore', 'pipe', 'pipe'],
+      env: { ...process.env, OPENSSL_CONF: join(folder, 'openssl.cnf') },
+    })
     let said = ''
     const hear = (chunk: Buffer): void => {
       said = (said + chunk).slice(-20_000)

@@ -18,6 +18,7 @@ export interface BrokerConfigOptions {
 export interface BrokerConfig {
   readonly 'mosquitto.conf': string
   readonly acl: string
+  readonly 'openssl.cnf': string
 }
 
 /** Messages and bytes the broker keeps for one client that is slow or away for a moment; beyond it drops, and conversations begin anew. */
@@ -44,6 +45,7 @@ const conf = ({
   bind,
   port,
 }: BrokerConfigOptions): string => `# Made by "helio broker config" for mosquitto 2. The user mosquitto runs as must be able to read these files.
+# Start it with OPENSSL_CONF=${folder}/openssl.cnf in its environment: each time a device comes back it then costs 1.2 KB less.
 listener ${port}${bind === undefined ? '' : ` ${bind}`}
 cafile ${folder}/ca.crt
 certfile ${folder}/broker.crt
@@ -69,8 +71,21 @@ max_topic_alias 4
 persistence false
 `
 
-/** The texts of mosquitto.conf and its ACL file. */
+/** mosquitto has no word for it: sessions are kept in the broker's memory, else a ticket carries the device's certificate there and back. */
+const OPENSSL = `# Made by "helio broker config": sessions are resumed by a short number instead of a ticket that holds the device's certificate.
+openssl_conf = init
+[init]
+ssl_conf = ssl
+[ssl]
+system_default = tls
+[tls]
+MinProtocol = TLSv1.3
+Options = -SessionTicket
+`
+
+/** The texts of mosquitto.conf, its ACL file, and what OpenSSL is told there. */
 export const mosquittoConfig = (options: BrokerConfigOptions): BrokerConfig => ({
   'mosquitto.conf': conf(options),
   acl: acl(options.cluster),
+  'openssl.cnf': OPENSSL,
 })

@@ -12,14 +12,12 @@ import {
   BROKER_DEVICE_OPENINGS_PER_SECOND,
   BROKER_HINTS_BURST,
   BROKER_HINTS_PER_SECOND,
-  BROKER_MESSAGE_SECONDS,
-  BROKER_OPENING_SECONDS,
   BROKER_OPENINGS_BURST,
   BROKER_OPENINGS_PER_SECOND,
   BROKER_PROOF_MS,
 } from '../limits.ts'
 import type { Connection } from '../link.ts'
-import { parseAlive } from './broker-alive.ts'
+import { aliveBytes, parseAlive } from './broker-alive.ts'
 import { acceptBytes, type Hint, hintBytes, type Opening, parseBrokerFrame, type Sealed, sameConversation } from './broker-frames.ts'
 import type { PublishOptions } from './broker-line.ts'
 import { brokerTopic, parseBrokerTopic } from './broker-topics.ts'
@@ -52,6 +50,8 @@ export interface BrokerDesk {
   retain(device: string, head: string): void
   /** The broker forgot what it kept. */
   republish(): void
+  /** There was a time without a line to the broker: what devices said meanwhile at QoS 0 may be lost, and has to be missed. */
+  check(): void
   /** The device is no more, and what the broker keeps of it goes too. */
   forget(device: string): void
   readonly conversations: number
@@ -67,7 +67,7 @@ interface Peer {
   pendingUntilMs: number
   /** DER, as judged last: an opening may name it by its digest. */
   certificate: Uint8Array | undefined
-  /** What it said last it is in: the whole id, which its sealed messages do not carry. */
+  /** What the broker says it is in: the whole id, which its sealed messages do not carry. */
   alive: Uint8Array | undefined
   /** What the broker keeps for it. */
   head: string | undefined
@@ -103,7 +103,7 @@ const peerOf = (state: State, device: string): Peer => {
 
 const hint = (state: State, device: string, conversation: Uint8Array, why: Hint): void => {
   if (conversation.length === 0 || state.hints.ask(state.clock.mono()) > 0) return
-  state.publish(brokerTopic(state.cluster, device, 'down'), hintBytes(conversation, why), { expirySeconds: BROKER_OPENING_SECONDS })
+  state.publish(brokerTopic(state.cluster, device, 'down'), hintBytes(conversation, why), {})
 }
 
 /** Those that were accepted and said nothing: one timer for all. */
@@ -154,7 +154,7 @@ const begin = (state: State, device: string, peer: Peer, opening: Opening, certi
   armSweep(state)
   const signature = Buffer.from(state.sign(acceptText(transcript, mine.publicKey)), 'base64')
   const accept = acceptBytes({ conversation: transcript.conversation, ephemeral: mine.publicKey, signature })
-  state.publish(brokerTopic(state.cluster, device, 'down'), accept, { expirySeconds: BROKER_OPENING_SECONDS })
+  state.publish(brokerTopic(state.cluster, device, 'down'), accept, {})
 }
 
 /** The device's own bucket, as bare numbers: there is one for every device. */
@@ -169,7 +169,7 @@ const mayOpen = (peer: Peer, nowMs: number): boolean => {
 
 const takeOpening = (state: State, device: string, opening: Opening): void => {
   const peer = peerOf(state, device)
-  // QoS 1: it may come twice. A conversation that lives is not begun again by replaying how it began.
+  // It comes again when the answer is slow. A conversation that lives is not begun again by replaying how it began.
   for (const known of [peer.live, peer.pending]) if (known && sameConversation(known.conversation, opening.conversation)) return
   const nowMs = state.clock.mono()
   if (!mayOpen(peer, nowMs) || state.openings.ask(nowMs) > 0) {
@@ -214,12 +214,21 @@ const takeAlive = (state: State, device: string, payload: Uint8Array, retained: 
   const said = parseAlive(payload)
   if (!said) return
   const peer = peerOf(state, device)
-  peer.alive = said.gone ? undefined : said.conversation
   const { live } = peer
   const isLive = live !== undefined && sameConversation(live.conversation, said.conversation)
+  if (said.gone) peer.alive = undefined
+  else peer.alive = isLive ? live.conversation : said.conversation
   if (said.gone && isLive) live.fail('the broker lost the device')
+  // The will of an older conversation took the place of what is true.
+  else if (said.gone && live && state.hints.ask(state.clock.mono()) === 0) tellAlive(state, peer, live, false)
   // It was there before this server came, and waits for it.
   else if (retained && !said.gone && !isLive) hint(state, device, said.conversation, 'unknown')
+}
+
+/** For a server that comes after this one, and must call the device back; at the broker's side of the device's thin line. */
+const tellAlive = (deps: BrokerDeskDeps, peer: Peer, { device, conversation }: SealedConnection, gone: boolean): void => {
+  peer.alive = gone ? undefined : conversation
+  deps.publish(brokerTopic(deps.cluster, device, 'alive'), aliveBytes({ conversation, gone }), { retain: true })
 }
 
 const keep = (deps: BrokerDeskDeps, peer: Peer | undefined, device: string, head: string): void => {
@@ -233,7 +242,7 @@ const portOf = (deps: BrokerDeskDeps, peers: Map<string, Peer>): SealedPort => (
   publish(of, payload) {
     // Nobody listens to a conversation that a newer one of the device has replaced.
     if (peers.get(of.device)?.live !== of) return true
-    return deps.publish(brokerTopic(deps.cluster, of.device, 'down'), payload, { expirySeconds: BROKER_MESSAGE_SECONDS })
+    return deps.publish(brokerTopic(deps.cluster, of.device, 'down'), payload, {})
   },
   proven(of) {
     const peer = peers.get(of.device)
@@ -241,11 +250,15 @@ const portOf = (deps: BrokerDeskDeps, peers: Map<string, Peer>): SealedPort => (
     peer.pending = undefined
     // The hub lets go of an older one when the device greets over this one.
     peer.live = of
+    tellAlive(deps, peer, of, false)
     deps.accept(of.device, of)
   },
   ended(of) {
     const peer = peers.get(of.device)
-    if (peer?.live === of) peer.live = undefined
+    if (peer?.live === of) {
+      peer.live = undefined
+      if (peer.alive === of.conversation) tellAlive(deps, peer, of, true)
+    }
     if (peer?.pending === of) peer.pending = undefined
   },
   retain: (of, head) => keep(deps, peers.get(of.device), of.device, head),
@@ -279,6 +292,9 @@ export const createBrokerDesk = (deps: BrokerDeskDeps): BrokerDesk => {
     republish() {
       for (const [device, { head }] of peers)
         if (head !== undefined) deps.publish(brokerTopic(deps.cluster, device, 'head'), Buffer.from(head), { retain: true })
+    },
+    check() {
+      for (const { live } of [...peers.values()]) live?.check()
     },
     forget(device) {
       const peer = peers.get(device)

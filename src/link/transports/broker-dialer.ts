@@ -7,10 +7,10 @@ import type { Cancel, Clock } from '../../base/clock.ts'
 import { ApiError } from '../../base/errors.ts'
 import type { Random } from '../../base/random.ts'
 import {
-  BROKER_MESSAGE_SECONDS,
-  BROKER_OPENING_SECONDS,
+  BROKER_OPENING_AGAIN_MS,
   BROKER_OPENINGS_AGAIN_MAX,
   BROKER_PROOF_MS,
+  BROKER_PROVE_MS,
   BROKER_WILL_DELAY_SECONDS,
 } from '../limits.ts'
 import type { Connection, Dialer } from '../link.ts'
@@ -64,16 +64,9 @@ const transcriptOf = ({ options, conversation, certificate, ephemeral }: Attempt
   certificateDigest: digestOf(certificate),
 })
 
-const publish = (attempt: Attempt, kind: 'up' | 'alive', payload: Uint8Array, expirySeconds?: number): void => {
-  const { options, client } = attempt
-  client.publish({
-    topic: brokerTopic(options.cluster, options.device, kind),
-    payload: Buffer.from(payload),
-    qos: 1,
-    retain: kind === 'alive',
-    ...(expirySeconds === undefined ? {} : { expirySeconds }),
-  })
-}
+/** At QoS 0: while this connection lives, the broker gets it; if the server does not, it asks, or the opening comes again. */
+const publish = ({ options, client }: Attempt, payload: Uint8Array): void =>
+  client.publish({ topic: brokerTopic(options.cluster, options.device, 'up'), payload: Buffer.from(payload), qos: 0 })
 
 const open = (attempt: Attempt): void => {
   const { conversation, certificate, ephemeral, known } = attempt
@@ -88,20 +81,28 @@ const open = (attempt: Attempt): void => {
     digest: isKnown ? digest : none,
     signature,
   })
-  publish(attempt, 'up', opening, BROKER_OPENING_SECONDS)
+  publish(attempt, opening)
+}
+
+/** The server may be away for a moment, or have come after the opening had passed by. What it left for this device is there meanwhile. */
+const openAgain = (attempt: Attempt, delayMs: number, isOver: () => boolean): void => {
+  const { options, client } = attempt
+  options.clock.after(delayMs, () => {
+    if (isOver() || attempt.connection) return
+    if (delayMs === BROKER_OPENING_AGAIN_MS) client.subscribe(brokerTopic(options.cluster, options.device, 'head'))
+    open(attempt)
+    openAgain(attempt, 2 * delayMs, isOver)
+  })
 }
 
 const portOf = (attempt: Attempt): SealedPort => ({
   clock: attempt.options.clock,
   publish(_, payload) {
-    publish(attempt, 'up', payload, BROKER_MESSAGE_SECONDS)
+    publish(attempt, payload)
     return true
   },
   proven: () => {},
-  ended(of, reason) {
-    publish(attempt, 'alive', aliveBytes({ conversation: of.conversation, gone: true }))
-    attempt.client.close(reason)
-  },
+  ended: (_, reason) => attempt.client.close(reason, { will: true }),
 })
 
 const takeAccept = (attempt: Attempt, accept: Accept): void => {
@@ -112,14 +113,11 @@ const takeAccept = (attempt: Attempt, accept: Accept): void => {
   if (!options.verify(acceptText(transcript, accept.ephemeral), Buffer.from(accept.signature).toString('base64'))) return
   const keys = sealKeys(ephemeral.privateKey, accept.ephemeral, transcript, accept.ephemeral)
   attempt.known.digest = digestOf(attempt.certificate)
-  attempt.connection = new SealedConnection(portOf(attempt), {
-    device: options.device,
-    conversation,
-    keys,
-    sends: 'up',
-  })
-  attempt.connection.prove()
-  attempt.settle(attempt.connection)
+  const connection = new SealedConnection(portOf(attempt), { device: options.device, conversation, keys, sends: 'up' })
+  attempt.connection = connection
+  // As a rule the session greets at once, which is proof enough.
+  options.clock.after(BROKER_PROVE_MS, () => connection.prove())
+  attempt.settle(connection)
 }
 
 const refusal = (host: string): ApiError =>
@@ -177,13 +175,11 @@ const lineOf = async (
         clientId: `${NODE_COMMON_NAME}${device}`,
         keepaliveSeconds: options.keepaliveSeconds,
         sessionExpirySeconds: BROKER_WILL_DELAY_SECONDS,
-        subscriptions: [
-          { topic: brokerTopic(cluster, device, 'down'), qos: 1 },
-          { topic: brokerTopic(cluster, device, 'head'), qos: 1 },
-        ],
+        // What the server gives the broker at QoS 1 comes to the device at QoS 0: nothing is lost but with this connection.
+        subscriptions: [{ topic: brokerTopic(cluster, device, 'down'), qos: 0 }],
         will: {
           topic: brokerTopic(cluster, device, 'alive'),
-          payload: Buffer.from(aliveBytes({ conversation, gone: true })).toString(),
+          payload: Buffer.from(aliveBytes({ conversation, gone: true })),
           qos: 1,
           retain: true,
           delaySeconds: BROKER_WILL_DELAY_SECONDS,
@@ -250,8 +246,8 @@ export const brokerDialer = (options: BrokerDialerOptions): Dialer => {
       state.cancel = options.clock.after(BROKER_PROOF_MS, () => settle(new Error('the broker is there, the server does not answer')))
       signal.addEventListener('abort', giveUp, { once: true })
       keepUp(options, client, () => state.over)
-      publish(attempt, 'alive', aliveBytes({ conversation, gone: false }))
       open(attempt)
+      openAgain(attempt, BROKER_OPENING_AGAIN_MS, () => state.over)
     })
   const dialer: Dialer = {
     async dial(signal) {

@@ -1,10 +1,9 @@
-// One open connection to a broker as this room needs it, whichever MQTT client stands behind. QoS 1 throughout, never 2. MQTT 5.
+// One open connection to a broker as this room needs it, whichever MQTT client stands behind. QoS 1 to the broker, never 2; what devices
+// send comes as they sent it, at QoS 0. MQTT 5.
 
 /** How a message is to be treated by the broker. */
 export interface PublishOptions {
   readonly retain?: boolean
-  /** The broker need not deliver it later. */
-  readonly expirySeconds?: number
 }
 
 export interface BrokerLine {

@@ -31,11 +31,7 @@ const clientOptions = (line: LineOptions): IClientOptions => ({
   properties: { sessionExpiryInterval: line.sessionSeconds, receiveMaximum: RECEIVE_MAXIMUM, maximumPacketSize: PACKET_BYTES_MAX },
 })
 
-const publishOptions = ({ retain, expirySeconds }: PublishOptions): IClientPublishOptions => ({
-  qos: 1,
-  retain: retain === true,
-  ...(expirySeconds === undefined ? {} : { properties: { messageExpiryInterval: expirySeconds } }),
-})
+const publishOptions = ({ retain }: PublishOptions): IClientPublishOptions => ({ qos: 1, retain: retain === true })
 
 class MqttLine implements BrokerLine {
   onMessage: BrokerLine['onMessage'] = () => {}
@@ -93,7 +89,7 @@ class MqttLine implements BrokerLine {
   }
 
   async subscribe(filters: readonly string[]): Promise<void> {
-    const granted = await this.#client.subscribeAsync([...filters], { qos: 1, nl: true, rap: false, rh: 0 })
+    const granted = await this.#client.subscribeAsync([...filters], { qos: 1, nl: false, rap: false, rh: 0 })
     const refused = granted.find(({ qos }) => qos !== 1)
     if (refused) throw new Error(`subscribe to ${refused.topic}: the broker refused; do its rules let the server in?`)
   }

@@ -88,6 +88,7 @@ const connect = async (state: State): Promise<void> => {
     state.deps.log.info('broker connected')
     if (!line.sessionPresent) state.desk.republish()
     state.outbox.attach(line)
+    state.desk.check()
   } catch (error) {
     lost(state, undefined, messageOf(error))
   } finally {

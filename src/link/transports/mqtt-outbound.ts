@@ -9,8 +9,6 @@ export interface OutboundMessage {
   readonly payload: string | Buffer
   readonly qos: 0 | 1
   readonly retain?: boolean
-  /** The other side need not deliver it later. */
-  readonly expirySeconds?: number
 }
 
 /** What the other side announced. */
@@ -69,7 +67,7 @@ export class Outbound {
     return message.qos === 0 || (this.#inflight?.size ?? 0) < Math.min(MQTT_INFLIGHT_MAX, this.#bounds.receiveMaximum)
   }
 
-  #send({ topic, payload, qos, retain, expirySeconds }: OutboundMessage): boolean {
+  #send({ topic, payload, qos, retain }: OutboundMessage): boolean {
     const known = this.#aliases?.get(topic)
     const alias = known ?? this.#nextAlias()
     const id = qos === 1 ? this.#nextId() : undefined
@@ -81,10 +79,7 @@ export class Outbound {
       dup: false,
       retain: retain ?? false,
       ...(id === undefined ? {} : { messageId: id }),
-      properties: {
-        ...(alias === undefined ? {} : { topicAlias: alias }),
-        ...(expirySeconds === undefined ? {} : { messageExpiryInterval: expirySeconds }),
-      },
+      properties: alias === undefined ? {} : { topicAlias: alias },
     })
     if (bytes.length > this.#bounds.packetBytesMax) return false
     if (alias !== undefined && known === undefined) {

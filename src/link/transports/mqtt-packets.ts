@@ -12,6 +12,7 @@ export const PACKET_BYTES_MAX = FRAME_BYTES_MAX + MQTT_OVERHEAD_BYTES_MAX
 /** MQTT 5 section 2.4, as far as they are used here. */
 export const REASON = {
   success: 0x00,
+  withWill: 0x04,
   noSubscription: 0x11,
   unspecified: 0x80,
   malformed: 0x81,

@@ -15,7 +15,7 @@ export interface MqttClientOptions {
   readonly subscriptions: readonly { readonly topic: string; readonly qos: 0 | 1 }[]
   readonly will?: {
     readonly topic: string
-    readonly payload: string
+    readonly payload: string | Buffer
     readonly qos: 0 | 1
     readonly retain: boolean
     readonly delaySeconds?: number
@@ -43,10 +43,12 @@ export interface MqttClient {
   readonly queuedBytes: number
   /** Queues a message. Over QUEUE_BYTES_MAX the connection closes itself with reason 'slow'. */
   publish(message: OutboundMessage): void
+  /** One more topic at QoS 0. A refusal is not told: nothing comes then. */
+  subscribe(topic: string): void
   /** PINGREQ. */
   ping(): void
-  /** DISCONNECT with a Reason String, behind what is queued; the will is not sent. */
-  close(reason: string): void
+  /** DISCONNECT with a Reason String, behind what is queued; the will is sent only when asked for. */
+  close(reason: string, options?: { readonly will: boolean }): void
 }
 
 const KEEPALIVE_SECONDS_MAX = 0xffff
@@ -90,11 +92,11 @@ const connectPacket = (options: MqttClientOptions): Packet => ({
     : {}),
 })
 
-const subscribePacket = (options: MqttClientOptions): Packet => ({
+const subscribePacket = (subscriptions: MqttClientOptions['subscriptions']): Packet => ({
   cmd: 'subscribe',
   messageId: SUBSCRIBE_ID,
   // Retain as published tells a retained head from a fresh one.
-  subscriptions: options.subscriptions.map(({ topic, qos }) => ({ topic, qos, nl: false, rap: true, rh: 0 })),
+  subscriptions: subscriptions.map(({ topic, qos }) => ({ topic, qos, nl: false, rap: true, rh: 0 })),
 })
 
 const hex = (code: number): string => `0x${code.toString(16).padStart(2, '0')}`
@@ -114,6 +116,8 @@ class Client implements MqttClient {
   #outbound: Outbound | undefined
   /** Settles the opening. */
   #opened: ((error: Error | undefined) => void) | undefined
+  /** Subscriptions not answered, besides the first. */
+  #asked = 0
   #over = false
   #fault = ''
 
@@ -139,7 +143,7 @@ class Client implements MqttClient {
   }
 
   start(options: MqttClientOptions): void {
-    this.#socket.write(Buffer.concat([connectPacket(options), subscribePacket(options)].map(encodePacket)))
+    this.#socket.write(Buffer.concat([connectPacket(options), subscribePacket(options.subscriptions)].map(encodePacket)))
   }
 
   get queuedBytes(): number {
@@ -155,12 +159,18 @@ class Client implements MqttClient {
     } else if (!this.#outbound.publish(message)) this.close('protocol: the server takes no message of this size')
   }
 
+  subscribe(topic: string): void {
+    if (this.#over || !this.#outbound) return
+    this.#asked++
+    this.#socket.write(encodePacket(subscribePacket([{ topic, qos: 0 }])))
+  }
+
   ping(): void {
     if (!this.#over) this.#socket.write(encodePacket({ cmd: 'pingreq' }))
   }
 
-  close(reason: string): void {
-    this.#end(REASON.success, reason)
+  close(reason: string, { will } = { will: false }): void {
+    this.#end(will ? REASON.withWill : REASON.success, reason)
   }
 
   /** Says why and closes. */
@@ -236,7 +246,7 @@ class Client implements MqttClient {
 
   #subscribed(granted: readonly unknown[]): boolean {
     const opened = this.#opened
-    if (!opened) return this.#protest(REASON.protocol, 'a SUBACK nobody waits for')
+    if (!opened) return this.#asked-- > 0 || this.#protest(REASON.protocol, 'a SUBACK nobody waits for')
     const refused = granted.find(code => typeof code !== 'number' || code >= REASON.unspecified)
     if (refused !== undefined) {
       this.#end(REASON.success, `the server refused a subscription (${hex(Number(refused))})`)

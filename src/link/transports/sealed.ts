@@ -39,7 +39,7 @@ export interface SealedSide {
   readonly sends: Direction
 }
 
-const KIND = { frame: 0, confirm: 1, close: 2 } as const
+const KIND = { frame: 0, confirm: 1, close: 2, check: 3 } as const
 /** Kind, and the last message received in order. */
 const BODY_HEADER_BYTES = 5
 const SEQUENCE_MAX = 0xffff_fffe
@@ -135,9 +135,14 @@ export class SealedConnection implements Connection {
     queueMicrotask(() => this.onClose(reason))
   }
 
-  /** Says nothing but that it has the keys. */
+  /** Says nothing but that it has the keys, unless something was said already. */
   prove(): void {
-    this.#publish(KIND.confirm, '')
+    if (this.#sent === 0) this.#publish(KIND.confirm, '')
+  }
+
+  /** The other side, if it has said more than came, says so: what was lost is missed then, though nothing else would follow it. */
+  check(): void {
+    this.#publish(KIND.check, '')
   }
 
   /** Takes a message that names this conversation. What was there already, or was not sealed by the other side, changes nothing. */
@@ -182,8 +187,13 @@ export class SealedConnection implements Connection {
 
   #take(body: Buffer): void {
     const payload = body.subarray(BODY_HEADER_BYTES)
-    this.#confirm(body.readUInt32BE(1))
+    const confirmed = body.readUInt32BE(1)
+    this.#confirm(confirmed)
     if (this.#over || body[0] === KIND.confirm) return
+    if (body[0] === KIND.check) {
+      if (this.#sent > confirmed) this.#publish(KIND.confirm, '')
+      return
+    }
     if (body[0] === KIND.close) {
       this.fail(payload.toString('utf8', 0, REASON_CHARS_MAX) || 'closed by the other side')
       return

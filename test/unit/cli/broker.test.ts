@@ -39,7 +39,7 @@ t.test('the files are of one authority, the key is for the broker’s eyes, and 
   t.teardown(() => rmSync(data, { recursive: true, force: true }))
   const out = join(dir, 'files')
   const files = writeBrokerFiles(data, out, { host: 'broker.example', port: 8883, bind: undefined, folder: '/etc/mosquitto/h' })
-  t.equal(files.length, 5)
+  t.equal(files.length, 6)
   t.equal(statSync(join(out, 'broker.key')).mode & 0o777, 0o600)
   const { commonName, organizations } = systemPki.inspect(readFileSync(join(out, 'broker.crt'), 'utf8'))
   t.strictSame([commonName, organizations], ['broker.example', ['heliopause:broker']])

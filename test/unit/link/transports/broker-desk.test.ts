@@ -3,7 +3,13 @@
 import { createPrivateKey } from 'node:crypto'
 import t from 'tap'
 import { systemPki } from '../../../../src/host/pki.ts'
-import { BROKER_DEVICE_OPENINGS_BURST, BROKER_HINTS_BURST, BROKER_OPENINGS_BURST, BROKER_PROOF_MS } from '../../../../src/link/limits.ts'
+import {
+  BROKER_DEVICE_OPENINGS_BURST,
+  BROKER_GAP_MS,
+  BROKER_HINTS_BURST,
+  BROKER_OPENINGS_BURST,
+  BROKER_PROOF_MS,
+} from '../../../../src/link/limits.ts'
 import type { Connection } from '../../../../src/link/link.ts'
 import { aliveBytes, parseAlive } from '../../../../src/link/transports/broker-alive.ts'
 import { createBrokerDesk } from '../../../../src/link/transports/broker-desk.ts'
@@ -225,6 +231,48 @@ t.test('a will ends the conversation it speaks of, and no other', async t => {
   t.strictSame(scene.accepted[1]?.closes, ['the broker lost the device'])
 })
 
+t.test('the server tells the broker who is in which conversation, so that the thin line of the device need not', async t => {
+  const scene = openDesk()
+  const said = () => scene.sent.filter(({ kind, retain }) => kind === 'alive' && retain).map(({ payload }) => parseAlive(payload))
+  const { first: older } = converse(scene)
+  const { first: newer, device } = converse(scene)
+  const of = ({ transcript: { conversation } }: typeof older, gone: boolean) => ({ conversation: Uint8Array.from(conversation), gone })
+  t.strictSame(said(), [of(older, false), of(newer, false)])
+  scene.say('edge-1', 'alive', aliveBytes(of(older, true)))
+  t.strictSame(said().at(-1), of(newer, false), 'the will of the older one stood in its place')
+  const before = said().length
+  scene.say('edge-1', 'alive', aliveBytes(of(newer, false)))
+  t.equal(said().length, before, 'its own word comes back to it, and is not answered')
+  device.close('enough')
+  t.strictSame(said().at(-1), of(newer, true))
+  scene.say('edge-1', 'alive', aliveBytes(of(newer, true)))
+  t.equal(said().length, before + 1)
+})
+
+t.test('what was lost while the server had no line to the broker is missed, though the device says no more', async t => {
+  const scene = openDesk()
+  const { device } = converse(scene)
+  const [accepted] = scene.accepted
+  const hear = (): void => {
+    const last = downOf(scene).at(-1)
+    if (last?.is === 'sealed') device.receive(last)
+  }
+  scene.desk.check()
+  hear()
+  await scene.clock.pass(2 * BROKER_GAP_MS)
+  t.strictSame(accepted?.closes, [], 'nothing was lost, and nothing is said')
+  const take = scene.desk.take
+  scene.desk.take = () => {}
+  device.send('lost')
+  scene.desk.take = take
+  await scene.clock.pass(2 * BROKER_GAP_MS)
+  t.strictSame(accepted?.closes, [], 'nobody knows yet')
+  scene.desk.check()
+  hear()
+  await scene.clock.pass(2 * BROKER_GAP_MS)
+  t.strictSame([accepted?.frames, accepted?.closes], [[], ['the broker lost a message']])
+})
+
 t.test('a server that comes back tells those who wait that it knows nothing, so that they begin anew', async t => {
   const scene = openDesk()
   const { first } = converse(scene)
@@ -238,7 +286,7 @@ t.test('a server that comes back tells those who wait that it knows nothing, so 
   t.equal(hintsOf(later).length, 1)
   later.say('edge-1', 'up', said(conversation))
   t.strictSame(hintsOf(later), ['unknown', 'unknown'])
-  // One that has just begun to wait is left in peace: its opening comes next.
+  // One that has just begun is left in peace.
   later.say('edge-1', 'alive', aliveBytes({ conversation: newConversation(), gone: false }), false)
   t.equal(hintsOf(later).length, 2)
 })
@@ -311,5 +359,6 @@ t.test('what devices say of themselves is read as it was written, and nothing el
       return parsed !== undefined && parsed.gone === gone && Buffer.compare(parsed.conversation, conversation) === 0
     }),
   )
-  for (const text of ['', '{}', 'null', '{"conversation":1}', '{"conversation":"0102"}']) t.equal(parseAlive(Buffer.from(text)), undefined)
+  for (const text of ['', '{}', '1234567', '123456789', '12345678\u0000\u0000', '{"conversation":"0102"}'])
+    t.equal(parseAlive(Buffer.from(text)), undefined)
 })
