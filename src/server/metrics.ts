@@ -1,16 +1,43 @@
-// GET /metrics of the server, for administrators: devices in contact, what the link carries and the store writes. Prometheus text.
+// GET /metrics of the server, for administrators: devices in contact, what the link carries and the store writes, and the last measurements
+// that devices handed in, as many as the hub keeps. Prometheus text.
 
 import { type ExtraRoute, textResponse } from '../api/api.ts'
-import { type Family, plain, prometheusText } from '../base/prometheus.ts'
+import { isObject } from '../base/json.ts'
+import { type Family, plain, prometheusText, type Sample } from '../base/prometheus.ts'
 import type { Hub } from '../link/link.ts'
 import type { Store } from '../store/store.ts'
 
 export interface MetricsDeps {
-  readonly hub: Pick<Hub, 'connections' | 'totals'>
+  readonly hub: Pick<Hub, 'connections' | 'totals' | 'telemetry'>
   readonly store: Pick<Store, 'stats' | 'revision' | 'problem'>
+  /** Names of the devices whose measurements are shown. */
+  readonly devices: () => readonly string[]
 }
 
-const families = ({ hub, store }: MetricsDeps): readonly Family[] => {
+type Measured = ReturnType<Hub['telemetry']> extends ReadonlyMap<string, infer Item> ? Item : never
+
+/** A number as it is; of an object each field that is one. Anything else is for those who read the items themselves. */
+const numbersOf = ({ value, json }: Measured): readonly [labels: Record<string, string>, value: number][] => {
+  if (value !== undefined) return [[{}, value]]
+  const fields = isObject(json) ? Object.entries(json) : []
+  return fields.flatMap(([field, number]) => (typeof number === 'number' ? [[{ field }, number]] : []))
+}
+
+const telemetry = ({ hub, devices }: MetricsDeps): readonly Family[] => {
+  const last = devices().flatMap(device => [...hub.telemetry(device).values()].map(item => ({ item, of: { device, name: item.name } })))
+  const values = last.flatMap(({ item, of }) => numbersOf(item).map(([labels, value]): Sample => ({ labels: { ...of, ...labels }, value })))
+  const times = last.flatMap(({ item, of }) => {
+    const ms = Date.parse(item.time)
+    return Number.isFinite(ms) ? [{ labels: of, value: Math.floor(ms / 1000) }] : []
+  })
+  return [
+    { name: 'helio_device_telemetry', type: 'gauge', help: 'Last measurements that devices handed in.', samples: values },
+    { name: 'helio_device_telemetry_seconds', type: 'gauge', help: 'When, by the clock of the device.', samples: times },
+  ]
+}
+
+const families = (deps: MetricsDeps): readonly Family[] => {
+  const { hub, store } = deps
   const { totals } = hub
   const { stats } = store
   const dropped = Object.entries(totals.dropped).map(([outbox, value]) => ({ labels: { outbox }, value }))
@@ -33,6 +60,7 @@ const families = ({ hub, store }: MetricsDeps): readonly Family[] => {
     total('helio_store_writes_total', 'Writes that waited for the disk.', stats.writes),
     total('helio_store_lazy_writes_total', 'Writes that did not.', stats.lazyWrites),
     total('helio_store_bytes_written_total', 'Bytes of values written to disk.', stats.bytesWritten),
+    ...telemetry(deps),
   ]
 }
 

@@ -256,7 +256,7 @@ const assemble = async (
     verbs,
     [
       ...joinRoutes(credentials, join),
-      metricsRoute({ hub: devices.hub, store }),
+      metricsRoute({ hub: devices.hub, store, devices: () => view.list('Node').map(node => node.metadata.name ?? '') }),
       renewRoute({ credentials, pki, log, nowMs: clock.now, nodeOf: device => deviceOf(view, pki, device.identity, device.certificate) }),
     ],
   )
