@@ -1,8 +1,10 @@
-// Builds a one-layer OCI archive from the machine's static busybox: the image of edge-configs/hello and of the tests.
-// No registry and no image tool is involved; the output is reproducible.
+// Builds a one-layer OCI archive from the machine's static busybox: the images of edge-configs and of the tests. Other programs come from the
+// machine too, with the shared libraries they name. No registry and no image tool is involved; the output is reproducible.
 
+import { execFileSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { createWriteStream, existsSync, readFileSync } from 'node:fs'
+import { createWriteStream, existsSync, readdirSync, readFileSync } from 'node:fs'
+import { basename, dirname, join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import { gzipSync } from 'node:zlib'
 import { pack } from 'tar-stream'
@@ -50,6 +52,12 @@ export interface ImageRecipe {
   readonly env?: readonly string[]
   readonly user?: string
   readonly files?: readonly ImageFile[]
+  /** Applets of busybox besides the usual ones. */
+  readonly applets?: readonly string[]
+  /** Programs of this machine, found on its PATH; in the image they lie in /bin. */
+  readonly programs?: readonly string[]
+  /** Folders of this machine that go into the image at the same place, with plain files only. */
+  readonly folders?: readonly string[]
 }
 
 const EPOCH = new Date(0)
@@ -65,15 +73,53 @@ const collect = async (fill: (tar: ReturnType<typeof pack>) => void): Promise<Bu
   return Buffer.concat(chunks)
 }
 
+const PROGRAM_FOLDERS = [...(process.env['PATH'] ?? '').split(':'), '/usr/sbin', '/sbin', '/usr/bin', '/bin']
+
+/** Where a program of this machine lies; throws with the program's name. */
+const findProgram = (name: string): string => {
+  const found = PROGRAM_FOLDERS.map(dir => join(dir, name)).find(existsSync)
+  if (found === undefined) throw new Error(`build image: there is no program ${name} on this machine (apt-get install it)`)
+  return found
+}
+
+/** The loader and the libraries, as the loader finds them here: `libc.so.6 => /lib/…/libc.so.6 (0x…)`, `/lib64/ld-linux-x86-64.so.2 (0x…)`. */
+const librariesOf = (program: string): string[] =>
+  [...execFileSync('ldd', [program], { encoding: 'utf8' }).matchAll(/(?:=>\s*|^\s*)(\/\S+)(?=\s+\(0x)/gm)].map(match => match[1]!)
+
+const filesBelow = (folder: string): string[] =>
+  readdirSync(folder, { recursive: true, withFileTypes: true })
+    .filter(entry => entry.isFile())
+    .map(entry => join(entry.parentPath, entry.name))
+
+/** Path in the image, without a leading slash → file of this machine, in one order everywhere. */
+const copiesOf = ({ programs = [], folders = [] }: ImageRecipe): [path: string, source: string][] => {
+  const found = programs.map(findProgram)
+  const copies = new Map(found.map(program => [`bin/${basename(program)}`, program]))
+  for (const source of [...found.flatMap(librariesOf), ...folders.flatMap(filesBelow)]) copies.set(source.slice(1), source)
+  return [...copies].sort(([a], [b]) => (a < b ? -1 : 1))
+}
+
+/** The folders above the paths, outermost first. */
+const foldersAbove = (paths: readonly string[]): string[] => {
+  const folders = new Set<string>()
+  for (const path of paths) for (let dir = dirname(path); dir !== '.'; dir = dirname(dir)) folders.add(dir)
+  return [...folders].sort()
+}
+
+const FOLDERS = ['bin', 'etc', 'tmp', 'www', 'proc', 'sys', 'dev', 'root', 'home']
+
 const rootfs = (recipe: ImageRecipe): Promise<Buffer> =>
   collect(tar => {
     if (!BUSYBOX) throw new Error('build image: no static busybox on this machine (apt-get install busybox-static)')
-    for (const dir of ['bin', 'etc', 'tmp', 'www', 'proc', 'sys', 'dev', 'root', 'home'])
+    const copies = copiesOf(recipe)
+    for (const dir of [...FOLDERS, ...foldersAbove(copies.map(([path]) => path)).filter(dir => !FOLDERS.includes(dir))])
       tar.entry({ name: `${dir}/`, type: 'directory', mode: dir === 'tmp' ? 0o1777 : 0o755, mtime: EPOCH })
     tar.entry({ name: 'bin/busybox', mode: 0o755, mtime: EPOCH }, readFileSync(BUSYBOX))
-    for (const applet of APPLETS) tar.entry({ name: `bin/${applet}`, type: 'symlink', linkname: 'busybox', mtime: EPOCH })
+    for (const applet of [...APPLETS, ...(recipe.applets ?? [])])
+      tar.entry({ name: `bin/${applet}`, type: 'symlink', linkname: 'busybox', mtime: EPOCH })
     tar.entry({ name: 'etc/passwd', mtime: EPOCH }, 'root:x:0:0:root:/root:/bin/sh\nweb:x:1000:1000:web:/home:/bin/sh\n')
     tar.entry({ name: 'etc/group', mtime: EPOCH }, 'root:x:0:\nweb:x:1000:\n')
+    for (const [path, source] of copies) tar.entry({ name: path, mode: 0o755, mtime: EPOCH }, readFileSync(source))
     for (const file of recipe.files ?? []) tar.entry({ name: file.path, mode: file.mode ?? 0o644, mtime: EPOCH }, file.text)
   })
 
