@@ -1,6 +1,8 @@
 // The server role: concrete clock, entropy, keys and files; the control plane, and an agent beside it joined over loopback.
 
+import { existsSync } from 'node:fs'
 import { hostname, networkInterfaces } from 'node:os'
+import { join, resolve } from 'node:path'
 import { clockWithFloor } from './base/clock-floor.ts'
 import { messageOf } from './base/errors.ts'
 import { systemClock } from './host/clock.ts'
@@ -8,6 +10,7 @@ import { systemFiles } from './host/files.ts'
 import { jsonLog, type LogLevel } from './host/log.ts'
 import { systemPki } from './host/pki.ts'
 import { systemRandom } from './host/random.ts'
+import { openByteSealer } from './host/seal.ts'
 import { isMqttUrl } from './main-link.ts'
 import { complain, explain, heedSignals, readRole, socketGroupsOf, untilStopped, VERSION } from './main-options.ts'
 
@@ -16,6 +19,10 @@ const ownAddresses = (): string[] =>
     .flatMap(entries => entries ?? [])
     .filter(entry => !entry.internal && !entry.address.startsWith('fe80:') && !entry.address.startsWith('169.254.'))
     .map(entry => entry.address)
+
+/** The agent beside it keeps the key it has; one that has none yet shares the file that was named. */
+const deviceKeyFileOf = (dataDir: string, named: unknown): string | undefined =>
+  named === undefined || existsSync(join(dataDir, 'device.key')) ? undefined : resolve(String(named))
 
 export const runServer = async (argv: readonly string[]): Promise<number> => {
   const options = await readRole('server', argv)
@@ -42,17 +49,21 @@ export const runServer = async (argv: readonly string[]): Promise<number> => {
   }
   try {
     const { startServer } = await import('./server/server.ts')
-    const server = await startServer(deps, {
-      dataDir,
-      bind: String(options['bind']),
-      port: Number(options['port']),
-      mqttPort: Number(options['mqttPort'] ?? 0),
-      ...(mqttBroker === undefined ? {} : { mqttBroker: mqttBroker.replace(/\/$/, '') }),
-      clusterCIDR: String(options['clusterCidr']),
-      // Addresses come and go with networks; only those of a server that listens beyond loopback belong into its certificate.
-      altNames: [hostname(), ...(options['bind'] === '127.0.0.1' ? [] : ownAddresses())],
-      version: VERSION,
-    })
+    const sealing = openByteSealer(systemFiles, resolve(String(options['secretKeyFile'] ?? join(dataDir, 'server.key'))))
+    const server = await startServer(
+      { ...deps, sealing },
+      {
+        dataDir,
+        bind: String(options['bind']),
+        port: Number(options['port']),
+        mqttPort: Number(options['mqttPort'] ?? 0),
+        ...(mqttBroker === undefined ? {} : { mqttBroker: mqttBroker.replace(/\/$/, '') }),
+        clusterCIDR: String(options['clusterCidr']),
+        // Addresses come and go with networks; only those of a server that listens beyond loopback belong into its certificate.
+        altNames: [hostname(), ...(options['bind'] === '127.0.0.1' ? [] : ownAddresses())],
+        version: VERSION,
+      },
+    )
     closers.push(() => server.close())
     early.came = heedSignals()
     process.stdout.write(`ready ${server.url}\n`)
@@ -68,6 +79,7 @@ export const runServer = async (argv: readonly string[]): Promise<number> => {
           nodeName: options['nodeName'] as string | undefined,
           runtime: String(options['runtime']),
           socketGroups: socketGroupsOf(options),
+          secretKeyFile: deviceKeyFileOf(dataDir, options['secretKeyFile']),
         },
       )
       closers.push(() => agent.close())

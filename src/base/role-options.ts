@@ -35,6 +35,12 @@ export const SERVER_OPTIONS: readonly Option[] = [
     value: 'URL',
     describe: 'mqtts://HOST:PORT of a broker through which devices come in too; see helio broker',
   },
+  {
+    flag: 'secret-key-file',
+    type: 'text',
+    value: 'FILE',
+    describe: 'key of the Secrets on disk (default: DIR/server.key); keep it where a thief of DIR or of its backups has it not',
+  },
 ]
 
 export const AGENT_OPTIONS: readonly Option[] = [

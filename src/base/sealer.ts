@@ -11,3 +11,11 @@ export interface Sealer {
 /** What every sealed text begins with; no JSON does. */
 export const SEALED = 'sealed1:'
 export const isSealed = (text: string): boolean => text.startsWith(SEALED)
+
+/** The same for bytes, by a key that can be told from others. */
+export interface ByteSealer {
+  /** Eight hexadecimal digits; they say which key it is and nothing about it. */
+  readonly keyId: string
+  seal(name: string, bytes: Uint8Array): Uint8Array
+  open(name: string, sealed: Uint8Array): Uint8Array | undefined
+}

@@ -19,8 +19,9 @@ import type { Pki } from '../base/pki.ts'
 import type { Random } from '../base/random.ts'
 import { controllers } from '../controllers/index.ts'
 import { KINDS } from '../kinds/index.ts'
+import { storePrefix } from '../kinds/kind.ts'
 import { createScheduling } from '../scheduler/scheduler.ts'
-import { openStore, type Store } from '../store/store.ts'
+import { openStore, type Sealing, type Store } from '../store/store.ts'
 import { checkClusterCIDR } from './addresses.ts'
 import { type BrokerGate, openBroker } from './broker.ts'
 import {
@@ -63,6 +64,8 @@ export interface ServerDeps {
   readonly log: Log
   readonly files: Files
   readonly pki: Pki
+  /** What Secrets are sealed with on disk; they lie there as they are when absent. */
+  readonly sealing?: Omit<Sealing, 'prefixes'>
 }
 
 export interface Server {
@@ -175,7 +178,8 @@ export const startServer = async (deps: ServerDeps, config: ServerConfiguration)
   }
   const credentials = openCredentials(keyDeps)
   const brokerIdentity = config.mqttBroker === undefined ? undefined : openBrokerIdentity(keyDeps, credentials)
-  const store = await openStore({ dir: `${config.dataDir}/store`, clock, random, log })
+  const sealing = deps.sealing && { ...deps.sealing, prefixes: [storePrefix({ group: '', plural: 'secrets' })] }
+  const store = await openStore({ dir: `${config.dataDir}/store`, clock, random, log, ...(sealing ? { sealing } : {}) })
   if (store.recovery.kind !== 'clean')
     log[store.recovery.kind === 'created' ? 'info' : 'error'](store.recovery.message, {
       recovery: store.recovery.kind,

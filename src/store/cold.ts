@@ -7,10 +7,10 @@ export interface ColdValue {
 }
 
 export interface ColdValues {
-  /** Throws when there is no space; nothing is kept then. */
-  put(value: Buffer): ColdValue
+  /** Throws when there is no space; nothing is kept then. `key`: whose value it is. */
+  put(value: Buffer, key: string): ColdValue
   /** The bytes in a buffer of their own. Throws when they are not what was put. */
-  get(cold: ColdValue): Buffer
+  get(cold: ColdValue, key: string): Buffer
   drop(cold: ColdValue): void
 }
 

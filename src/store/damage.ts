@@ -1,4 +1,5 @@
-// What can be wrong with a file: it is damaged (something else takes its place), or from a newer program (the operator decides).
+// What can be wrong with a file: it is damaged (something else takes its place), from a newer program or sealed with another key (the
+// operator decides).
 
 import { isDamage } from './database.ts'
 
@@ -10,6 +11,11 @@ export class DamageError extends Error {
 /** The file is sound but from a newer program. */
 export class FormatError extends Error {
   override readonly name = 'FormatError'
+}
+
+/** The file is sound, but another key sealed what is in it. */
+export class KeyError extends Error {
+  override readonly name = 'KeyError'
 }
 
 /** Turns SQLite's complaints about the file into a DamageError. */

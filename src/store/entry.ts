@@ -117,7 +117,7 @@ export class StoredEntry implements Entry {
 
   /** Lets go of the bytes, which lie in `cold` from now on, or did already. Throws when there is no space: nothing has changed then. */
   putAway(cold: ColdValues): void {
-    if (this.#bytes) this.#cold ??= cold.put(this.#bytes)
+    if (this.#bytes) this.#cold ??= cold.put(this.#bytes, this.key)
     this.#bytes = undefined
   }
 

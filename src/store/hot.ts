@@ -101,7 +101,7 @@ export const createHotSet = (deps: HotDeps | undefined): HotSet => {
     fetch(entry, place) {
       try {
         assert(place, 'bytes that are not in memory are somewhere')
-        return cold.get(place)
+        return cold.get(place, entry.key)
       } catch (error) {
         lost ??= `read ${entry.key}: ${messageOf(error)}`
         throw lossOf(entry.key, error)
@@ -117,15 +117,18 @@ export const createHotSet = (deps: HotDeps | undefined): HotSet => {
   }
 }
 
+/** Says of a value that was read where it lies from now on. */
+export type Admit = (value: Buffer, key: string) => Buffer | ColdValue
+
 /** Where each value goes while the state is loaded: the first ones stay in memory, the rest is put away as far as there is space. */
-export const createAdmission = ({ cold, bytesMax }: HotDeps): ((value: Buffer) => Buffer | ColdValue) => {
+export const createAdmission = ({ cold, bytesMax }: HotDeps): Admit => {
   let bytes = 0
   let full = false
-  return value => {
+  return (value, key) => {
     bytes += value.length
     if (bytes <= bytesMax || full) return value
     try {
-      return cold.put(value)
+      return cold.put(value, key)
     } catch (error) {
       if (!(error instanceof Error)) throw error
       full = true

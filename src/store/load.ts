@@ -1,9 +1,10 @@
 // Reads a database file into memory and refuses it when anything in it is not what was written. Invariant: every row of `current` is
 // checked against its sum, and against the newest log row of its key.
 
-import type { ColdValue } from './cold.ts'
+import type { Codec } from './codec.ts'
 import { DamageError } from './damage.ts'
 import type { Database } from './database.ts'
+import type { Admit } from './hot.ts'
 import type { EventType, Loaded, LoadedRow, Row } from './journal.ts'
 import { BATCH_BYTES_MAX, COPY_ROWS, WINDOW_BYTES_MAX, WINDOW_EVENTS_MAX } from './limits.ts'
 import { eraOf, type Meta } from './meta.ts'
@@ -56,7 +57,7 @@ export interface LogTail {
 }
 
 /** The newest part of the log that fits the event window. `floorIfEmpty`: the newest revision of `current`. */
-export const readLog = async (database: Database, floorIfEmpty: number): Promise<LogTail> => {
+export const readLog = async (database: Database, floorIfEmpty: number, codec: Codec): Promise<LogTail> => {
   const [total] = await database.all<{ count: number }>('SELECT count(*) AS count FROM log')
   const sizes = await database.all<{ revision: number; size: number }>(
     'SELECT revision, length(value) AS size FROM log ORDER BY revision DESC LIMIT ?',
@@ -74,7 +75,7 @@ export const readLog = async (database: Database, floorIfEmpty: number): Promise
     const chunk = await database.all<SqlRow>('SELECT * FROM log WHERE revision >= ? ORDER BY revision LIMIT ?', [from, COPY_ROWS])
     for (const row of chunk) {
       if (!isIntact(row) || !TYPES.includes(row.type)) throw new DamageError(`the logged ${row.key} is not what was written`)
-      rows.push(row)
+      rows.push({ ...row, value: codec.fromDisk(row.key, row.value) })
     }
     if (chunk.length < COPY_ROWS) break
     from = chunk.at(-1)!.revision + 1
@@ -98,18 +99,18 @@ export const crossCheck = (current: readonly LoadedRow[], log: readonly Row[]): 
 export const loadAll = async (
   database: Database,
   meta: Meta,
-  admit: (value: Buffer) => Buffer | ColdValue,
+  { admit, codec }: { readonly admit: Admit; readonly codec: Codec },
 ): Promise<{ loaded: Loaded & { readonly logRows: number }; logDamage: string | undefined }> => {
   await checkPages(database)
   const current: LoadedRow[] = []
   await readCurrent(database, ({ key, revision, createRevision, value }) => {
-    current.push({ key, revision, createRevision, value: admit(value) })
+    current.push({ key, revision, createRevision, value: admit(codec.fromDisk(key, value), key) })
   })
   const newest = current.reduce((max, row) => Math.max(max, row.revision), 1)
   let tail: LogTail = { rows: [], floor: newest, olderRows: 0 }
   let logDamage: string | undefined
   try {
-    tail = await readLog(database, newest)
+    tail = await readLog(database, newest, codec)
   } catch (error) {
     if (!(error instanceof DamageError)) throw error
     logDamage = error.message

@@ -5,8 +5,8 @@ import { DamageError, FormatError } from './damage.ts'
 import type { Database } from './database.ts'
 import { RESTORE_REVISION_STEP, RESTORE_STEPS_MAX } from './limits.ts'
 
-/** Raised when the tables change in a way older programs cannot read. */
-const FORMAT_VERSION = 1
+/** Raised when the tables change in a way older programs cannot read; since 2 values may be sealed. */
+const FORMAT_VERSION = 2
 
 /** A server's time between two restores. */
 export interface Era {

@@ -6,6 +6,7 @@ import type { Clock } from '../base/clock.ts'
 import { ApiError } from '../base/errors.ts'
 import type { Log } from '../base/log.ts'
 import { type Random, uuid } from '../base/random.ts'
+import { type Codec, createCodec, type Sealing, sealedCold } from './codec.ts'
 import { type Core, createCore } from './core.ts'
 import { dataFiles } from './data-files.ts'
 import { isSafeVersion, sqliteVersion } from './database.ts'
@@ -36,6 +37,8 @@ export interface OpenStoreDeps extends StoreDeps {
   readonly dir: string
   /** Values of current objects held in memory; the others lie in a file without a name in `dir`. */
   readonly hotBytesMax?: number
+  /** Which values are sealed on disk, and with what; none when absent. */
+  readonly sealing?: Sealing
   /** Bound of the database file in pages of 4 KiB. */
   readonly pagesMax?: number
 }
@@ -98,22 +101,22 @@ const assemble = async (
   deps: OpenStoreDeps,
   snapshotDir: string,
   { database, loaded, recovery }: Recovered,
-  { cold, unlock }: { readonly cold: Spill; readonly unlock: () => Promise<void> },
+  { cold: spill, codec, unlock }: { readonly cold: Spill; readonly codec: Codec; readonly unlock: () => Promise<void> },
 ): Promise<Store> => {
   // What is used later must not hold on to all that was loaded.
   const era = eraOf(loaded)
-  const journal = await createSqliteJournal(database, era)
+  const journal = await createSqliteJournal(database, era, codec)
   const closing = new AbortController()
   const schedule = createSnapshotSchedule({
     ...deps,
     first: (await listSnapshots(snapshotDir)).length === 0,
-    write: () => writeSnapshot(snapshotDir, { ...era, ...core.entries() }),
+    write: () => writeSnapshot(snapshotDir, { ...era, ...core.entries(), codec }),
     trim: () => journal.trim(closing.signal),
   })
   const committed = (durableWrites: number, bytes: number): void => {
     if (durableWrites > 0) schedule.written(bytes)
   }
-  const core = createCore({ ...deps, journal, cold, committed }, loaded)
+  const core = createCore({ ...deps, journal, cold: sealedCold(spill, codec), committed }, loaded)
   return createStore({
     core,
     era,
@@ -125,7 +128,7 @@ const assemble = async (
         await schedule.close(core.bytes <= CLOSING_SNAPSHOT_BYTES_MAX)
         await journal.close(core.revision)
       } finally {
-        cold.clear()
+        spill.clear()
         await unlock()
       }
     },
@@ -143,20 +146,22 @@ export const openStore = async (deps: OpenStoreDeps): Promise<Store> => {
   const files = dataFiles(deps.dir, () => new Date(deps.clock.now()).toISOString().replaceAll(/[-:]|\.\d+/g, ''))
   const lock = await lockDirectory(deps.dir)
   const cold = createSpill(join(deps.dir, 'store.cold'))
+  const codec = createCodec(deps.sealing)
   try {
     const recovered = await recover({
       files,
       newEpoch: () => uuid(deps.random),
       log: deps.log,
+      codec,
       admission() {
         cold.clear()
-        return createAdmission({ cold, bytesMax: deps.hotBytesMax ?? HOT_BYTES_MAX })
+        return createAdmission({ cold: sealedCold(cold, codec), bytesMax: deps.hotBytesMax ?? HOT_BYTES_MAX })
       },
       ...(deps.pagesMax === undefined ? {} : { pagesMax: deps.pagesMax }),
     })
     const { kind, message } = recovered.recovery
     if (kind === 'restored' || kind === 'repaired') deps.log.error('store recovered', { kind, cause: message })
-    return await assemble(deps, files.snapshotDir, recovered, { cold, unlock: lock.release })
+    return await assemble(deps, files.snapshotDir, recovered, { cold, codec, unlock: lock.release })
   } catch (error) {
     cold.clear()
     await lock.release()

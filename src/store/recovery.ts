@@ -5,16 +5,18 @@
 import { join } from 'node:path'
 import { ApiError, messageOf } from '../base/errors.ts'
 import type { Log } from '../base/log.ts'
-import type { ColdValue } from './cold.ts'
-import { blamingFile, DamageError, FormatError } from './damage.ts'
+import type { Codec } from './codec.ts'
+import { blamingFile, DamageError, FormatError, KeyError } from './damage.ts'
 import { copyAside, type DataFiles, installDraft, setAside, sizeOf } from './data-files.ts'
 import { type Database, openDatabase } from './database.ts'
+import type { Admit } from './hot.ts'
 import type { Loaded } from './journal.ts'
 import { CEILING_STEP } from './limits.ts'
 import { loadAll } from './load.ts'
 import { eraOf, metaText, readMeta, revisionAfterRestore, WRITE_META } from './meta.ts'
+import { sealOldFiles } from './seal-old.ts'
 import { listSnapshots, verifySnapshot, writeDatabase } from './snapshots.ts'
-import { markOpen, openForWriting } from './sqlite-journal.ts'
+import { markClosed, markOpen, openForWriting } from './sqlite-journal.ts'
 import type { Recovery } from './store.ts'
 import { inspectWal } from './wal.ts'
 
@@ -25,7 +27,8 @@ export interface RecoveryDeps {
   readonly log: Log
   readonly pagesMax?: number
   /** A new reading of the values begins: all that was put away before is forgotten. Says of each where it lies from now on. */
-  readonly admission: () => (value: Buffer) => Buffer | ColdValue
+  readonly admission: () => Admit
+  readonly codec: Codec
 }
 
 export interface Recovered {
@@ -35,10 +38,10 @@ export interface Recovered {
 }
 
 /** An empty database in place; after a loss its revisions begin where none were handed out before. */
-const createEmpty = ({ files, newEpoch }: RecoveryDeps, isFirst: boolean): Promise<void> => {
+const createEmpty = ({ files, newEpoch, codec }: RecoveryDeps, isFirst: boolean): Promise<void> => {
   const epoch = newEpoch()
   const revision = isFirst ? 1 : revisionAfterRestore(0, epoch)
-  return installDraft(files, draft => writeDatabase(draft, { epoch, base: 0, revision, ceiling: revision, entries: [] }, false))
+  return installDraft(files, draft => writeDatabase(draft, { epoch, base: 0, revision, ceiling: revision, entries: [], codec }, false))
 }
 
 /** Puts the newest snapshot that verifies in the database's place; returns its name. Undefined when there is none. */
@@ -94,7 +97,8 @@ const loadDatabase = async (deps: RecoveryDeps): Promise<Recovered> => {
   try {
     return await blamingFile(async () => {
       const meta = await readMeta(database)
-      const { loaded, logDamage } = await loadAll(database, meta, deps.admission())
+      const { loaded, logDamage } = await loadAll(database, meta, { admit: deps.admission(), codec: deps.codec })
+      deps.codec.sealing?.keep()
       const lost =
         meta.snapshot === undefined
           ? await lostCommits(deps, meta.open, wal)
@@ -102,8 +106,9 @@ const loadDatabase = async (deps: RecoveryDeps): Promise<Recovered> => {
       const era = lost === undefined ? eraOf(meta) : { epoch: deps.newEpoch(), base: meta.snapshot ?? loaded.durable }
       const revision = lost === undefined ? loaded.revision : revisionAfterRestore(loaded.revision, era.epoch)
       const ceiling = revision + CEILING_STEP
-      await markOpen(database, era, ceiling)
       if (logDamage !== undefined) await database.exec('DELETE FROM log')
+      await sealOldFiles(deps, database, () => markClosed(database, era, ceiling))
+      await markOpen(database, era, ceiling)
       const fresh = lost !== undefined || logDamage !== undefined
       const restart = { log: [], floor: revision, durable: revision, olderRows: logDamage === undefined ? loaded.logRows : 0 }
       return {
@@ -135,8 +140,14 @@ const fallBack = async (deps: RecoveryDeps, wrong: string): Promise<Recovered> =
   const snapshot = await restoreSnapshot(deps)
   if (snapshot === undefined) await createEmpty(deps, false)
   const outcome = snapshot === undefined ? 'there is no good snapshot, so the store starts empty' : `restored ${snapshot}`
-  const recovery = { kind: 'restored', message: `database was damaged (${wrong}): ${outcome}; damaged files are in ${kept}`, kept } as const
-  return { ...(await loadDatabase(deps)), recovery }
+  const message = `database was damaged (${wrong}): ${outcome}; damaged files are in ${kept}`
+  try {
+    return { ...(await loadDatabase(deps)), recovery: { kind: 'restored', message, kept } }
+  } catch (error) {
+    // The next start, with the right key, finds nothing wrong any more.
+    if (error instanceof KeyError) deps.log.error(message)
+    throw error
+  }
 }
 
 const recoverFiles = async (deps: RecoveryDeps): Promise<Recovered> => {
@@ -163,7 +174,9 @@ export const recover = async (deps: RecoveryDeps): Promise<Recovered> => {
     const hint =
       error instanceof FormatError
         ? 'run the newer program, or restore a snapshot'
-        : 'check permissions and free space of the data directory'
+        : error instanceof KeyError
+          ? 'nothing was changed; put the key file that belongs to this data back, or name it with --secret-key-file'
+          : 'check permissions and free space of the data directory'
     throw new ApiError('ServiceUnavailable', `open store ${deps.files.dir}: ${messageOf(error)}`, { cause: error, hint })
   }
 }

@@ -4,6 +4,7 @@
 import { mkdir, readdir, rename, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { rowSum } from './checksum.ts'
+import type { Codec } from './codec.ts'
 import { blamingFile, DamageError } from './damage.ts'
 import { syncPath } from './data-files.ts'
 import { openDatabase } from './database.ts'
@@ -11,9 +12,10 @@ import type { StoredEntry } from './entry.ts'
 import { BATCH_BYTES_MAX, COPY_ROWS, SNAPSHOTS_KEPT } from './limits.ts'
 import { checkPages, readCurrent } from './load.ts'
 import { type Era, eraOf, metaText, readMeta, WRITE_META } from './meta.ts'
-import { SCHEMA } from './schema.ts'
+import { MARK_SEALED, SCHEMA } from './schema.ts'
 
 export interface SnapshotContent extends Era {
+  readonly codec: Codec
   readonly revision: number
   readonly ceiling: number
   readonly entries: readonly StoredEntry[]
@@ -72,14 +74,17 @@ export const writeDatabase = async (file: string, content: SnapshotContent, isSn
     await database.exec(
       `PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA cache_size = -512; PRAGMA auto_vacuum = INCREMENTAL; BEGIN; ${SCHEMA}`,
     )
+    const { codec } = content
+    if (codec.sealing) await database.exec(MARK_SEALED)
     const meta = { ...eraOf(content), ceiling: content.ceiling, open: false, ...(isSnapshot ? { snapshot: content.revision } : {}) }
     await database.run(WRITE_META, [metaText(meta)])
     for (const part of inParts(content.entries)) {
       let offset = 1
-      const values = part.map(entry => entry.bytes)
-      const tuples = part.map(({ key, revision, createRevision, size }, i) => {
-        const tuple = [key, revision, createRevision, offset, size, rowSum({ key, revision, createRevision, value: values[i]! })]
-        offset += size
+      const values = part.map(entry => codec.toDisk(entry.key, entry.bytes))
+      const tuples = part.map(({ key, revision, createRevision }, i) => {
+        const value = values[i]!
+        const tuple = [key, revision, createRevision, offset, value.length, rowSum({ key, revision, createRevision, value })]
+        offset += value.length
         return tuple
       })
       await database.run(

@@ -24,6 +24,8 @@ interface Place extends ColdValue {
 }
 
 export interface Spill extends ColdValues {
+  put(value: Buffer): ColdValue
+  get(cold: ColdValue): Buffer
   /** Bytes put and not dropped. */
   readonly live: number
   /** Bytes the file covers. */

@@ -1,5 +1,6 @@
 // The journal on SQLite: write-ahead log, one fsync a commit, one connection that owns the file for its lifetime.
 
+import type { Codec } from './codec.ts'
 import { type Database, openDatabase, type Statement } from './database.ts'
 import type { Journal } from './journal.ts'
 import { DATABASE_PAGES_MAX, TRIM_PAGES_MIN, TRIM_STEP_PAGES, TRIM_STEPS_MAX } from './limits.ts'
@@ -48,6 +49,10 @@ export const markOpen = async (database: Database, era: Era, ceiling: number): P
   await database.exec('PRAGMA wal_checkpoint(PASSIVE)')
 }
 
+/** Marks the database as cleanly closed: nothing was handed out above `ceiling`, and its write-ahead log may go. */
+export const markClosed = (database: Database, era: Era, ceiling: number): Promise<void> =>
+  database.run(WRITE_META, [metaText({ ...era, ceiling, open: false })])
+
 /** Pages of the file, and those of them that hold nothing; a file of before, which cannot give any back, has none. */
 const extentOf = async (database: Database): Promise<{ readonly pages: number; readonly free: number }> => {
   const [found] = await database.all<{ pages: number; free: number }>(
@@ -57,13 +62,13 @@ const extentOf = async (database: Database): Promise<{ readonly pages: number; r
 }
 
 /** A journal over an open, loaded and marked database. */
-export const createSqliteJournal = async (database: Database, era: Era): Promise<SqliteJournal> => {
+export const createSqliteJournal = async (database: Database, era: Era, codec: Codec): Promise<SqliteJournal> => {
   await database.exec(COMMIT_VIEW)
   const statement: Statement = await database.prepare(COMMIT)
   return {
     commit(batch, done) {
       const meta = batch.ceiling === undefined ? null : metaText({ ...era, ceiling: batch.ceiling, open: true })
-      statement.run(commitParams(batch, meta), done)
+      statement.run(commitParams(batch, meta, codec), done)
     },
     async trim(signal) {
       for (let step = 0; step < TRIM_STEPS_MAX && !signal.aborted; step++) {
@@ -74,7 +79,7 @@ export const createSqliteJournal = async (database: Database, era: Era): Promise
     },
     async close(revision) {
       try {
-        await database.run(WRITE_META, [metaText({ ...era, ceiling: revision, open: false })])
+        await markClosed(database, era, revision)
       } finally {
         await database.close()
       }

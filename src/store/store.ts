@@ -132,6 +132,7 @@ export interface Store {
   close(): Promise<void>
 }
 
+export type { Sealing } from './codec.ts'
 export { Core, type CoreDeps, createCore } from './core.ts'
 export type { Batch, Journal, Loaded, Row } from './journal.ts'
 export { type Backup, createMemoryJournal, type MemoryJournal, type MemoryJournalOptions } from './memory-journal.ts'

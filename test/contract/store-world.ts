@@ -7,7 +7,8 @@ import type { Clock } from '../../src/base/clock.ts'
 import { silentLog } from '../../src/base/log.ts'
 import type { KubeObject } from '../../src/base/object.ts'
 import { seededRandom } from '../../src/base/random.ts'
-import { createMemoryJournal, openStore, openStoreOn, type Store, type StoreEvent } from '../../src/store/store.ts'
+import { byteSealerOf } from '../../src/host/seal.ts'
+import { createMemoryJournal, openStore, openStoreOn, type Sealing, type Store, type StoreEvent } from '../../src/store/store.ts'
 import type { WindowBounds } from '../../src/store/window.ts'
 
 export interface HandClock extends Clock {
@@ -91,6 +92,8 @@ export interface WorldOptions {
   /** Values of current objects held in memory, where the store has a place for others. */
   readonly hotBytesMax?: number
   readonly window?: WindowBounds
+  /** Where values can be sealed. */
+  readonly sealing?: Sealing
   /** The disk refuses commits beyond this: memory counts a batch, SQLite the file. */
   readonly diskBytes?: number
 }
@@ -104,7 +107,7 @@ export const memoryBackend: Backend = {
   name: 'memory',
   async open(options = {}) {
     const clock = handClock()
-    const { hotBytesMax: _, diskBytes = Number.POSITIVE_INFINITY, ...rest } = options
+    const { hotBytesMax: _, sealing: __, diskBytes = Number.POSITIVE_INFINITY, ...rest } = options
     const deps = { clock, random: seededRandom('store'), log: silentLog, ...rest }
     let alive = {}
     const journal = createMemoryJournal({
@@ -141,6 +144,22 @@ export const temporaryDir = (): string => mkdtempSync(join(tmpdir(), 'helio-stor
 export const coldBackend: Backend = {
   name: 'sqlite, all cold',
   open: (options = {}) => sqliteBackend.open({ hotBytesMax: 0, ...options }),
+}
+
+/** Seals the values of keys with these beginnings; the key is kept nowhere. */
+export const sealingOf = (prefixes: readonly string[], key: number, more: Partial<Sealing> = {}): Sealing => ({
+  prefixes,
+  sealer: byteSealerOf(Buffer.alloc(32, key)),
+  keyFile: '/keys/server.key',
+  isNew: false,
+  keep: () => undefined,
+  ...more,
+})
+
+/** Every value is sealed wherever it leaves memory, and does so at once. */
+export const sealedBackend: Backend = {
+  name: 'sqlite, all sealed and cold',
+  open: (options = {}) => sqliteBackend.open({ hotBytesMax: 0, sealing: sealingOf([''], 1), ...options }),
 }
 
 export const sqliteBackend: Backend = {

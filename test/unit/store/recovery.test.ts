@@ -178,11 +178,11 @@ t.test('a database of a newer format is left alone', async each => {
   const { openDatabase } = await import('../../../src/store/database.ts')
   const { crc32 } = await import('../../../src/store/checksum.ts')
   const database = await openDatabase(join(dir, 'store.db'))
-  const meta = { format: 2, epoch: 'e', ceiling: 9, open: false }
-  const sum = crc32(Buffer.from('2\ne\n9\nfalse'))
+  const meta = { format: 3, epoch: 'e', ceiling: 9, open: false }
+  const sum = crc32(Buffer.from('3\ne\n9\nfalse'))
   await database.run('UPDATE meta SET value = ?', [JSON.stringify({ ...meta, sum })])
   await database.close()
-  await each.rejects(openAt(dir), { message: /its format 2 is newer/ })
+  await each.rejects(openAt(dir), { message: /its format 3 is newer/ })
   each.ok(existsSync(join(dir, 'store.db')))
   each.notOk(readdirSync(dir).some(name => name.startsWith('damaged')))
 })
