@@ -17,6 +17,8 @@ export interface Site {
   readonly serverAddress: string
   /** The program, run inside. */
   readonly actor: Actor
+  /** Words before a command that lead it inside the network alone: it keeps this machine's /sys, where control groups are. */
+  readonly enter: readonly [string, ...string[]]
   /** Nobody is told: packets stop. */
   cut(): void
   heal(): void
@@ -63,6 +65,7 @@ export const makeSite = (number: number): Site => {
     )
   return {
     serverAddress: `10.218.${number}.1`,
+    enter: ['nsenter', `--net=/run/netns/${space}`],
     actor: { command: 'ip', args: ['netns', 'exec', space, SELF.command, ...SELF.args] },
     cut: () => filter('drop'),
     heal() {
