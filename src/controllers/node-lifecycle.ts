@@ -4,7 +4,7 @@
 
 import { timestamp } from '../base/clock.ts'
 import { deepEqual } from '../base/json.ts'
-import { brakeCondition } from '../kinds/contact.ts'
+import { brakeCondition, FENCED_AT } from '../kinds/contact.ts'
 import { ANNOUNCED_INTERVAL } from '../kinds/disconnection.ts'
 import type { Condition, KubeObject } from '../kinds/meta.ts'
 import type { Node } from '../kinds/node.ts'
@@ -83,6 +83,8 @@ const act = (one: Judged, circumstances: Circumstances, nowMs: number): Action[]
   const announced = announcementOf(one)
   const isTaintsSame = deepEqual(taints, node.spec?.taints ?? [])
   if (isTaintsSame && announced === undefined) return []
+  const { fences } = circumstances
+  const annotations = { ...(announced === undefined ? {} : { [ANNOUNCED_INTERVAL]: announced }), ...(fences ? { [FENCED_AT]: now } : {}) }
   const note = `Node ${node.metadata.name} was declared dead by its fencing policy: its pods are removed and replaced`
   const fenced = eventAbout(node, { type: 'Warning', reason: 'NodeFenced', note, source: SOURCE, after: circumstances.position })
   return [
@@ -93,11 +95,11 @@ const act = (one: Judged, circumstances: Circumstances, nowMs: number): Action[]
       uid: uidOf(node),
       resourceVersion: node.metadata.resourceVersion ?? '',
       patch: {
-        ...(announced === undefined ? {} : { metadata: { annotations: { [ANNOUNCED_INTERVAL]: announced } } }),
+        ...(Object.keys(annotations).length > 0 ? { metadata: { annotations } } : {}),
         ...(isTaintsSame ? {} : { spec: { taints: taints.length > 0 ? taints : null } }),
       },
     },
-    ...(circumstances.fences ? [fenced] : []),
+    ...(fences ? [fenced] : []),
   ]
 }
 

@@ -2,7 +2,7 @@
 // else and is left alone. Under the brake nothing is added on account of silence.
 
 import { parseTimestamp, timestamp } from '../base/clock.ts'
-import { FENCED, OUT_OF_SERVICE } from '../kinds/contact.ts'
+import { FENCED, FENCED_AT, OUT_OF_SERVICE } from '../kinds/contact.ts'
 import { durationOf, FENCE_AFTER } from '../kinds/disconnection.ts'
 import type { Condition } from '../kinds/meta.ts'
 import type { Node, Taint } from '../kinds/node.ts'
@@ -55,9 +55,8 @@ const fenceInMs = ({ node, state, silentMs, wasSeen }: Judged): number | undefin
 
 /** Milliseconds until the last fencing lets another one follow. A stamp of the future is a clock that was set back: it says nothing. */
 const paceMs = (judged: readonly Judged[], nowMs: number): number => {
-  const waits = judged.flatMap(({ node }) =>
-    (node.spec?.taints ?? []).filter(isOwnFence).map(taint => parseTimestamp(taint.timeAdded ?? '') + FENCE_EVERY_MS - nowMs),
-  )
+  const stamps = judged.flatMap(({ node }) => node.metadata.annotations?.[FENCED_AT] ?? [])
+  const waits = stamps.map(stamp => parseTimestamp(stamp) + FENCE_EVERY_MS - nowMs)
   return waits.reduce((longest, waitMs) => (waitMs > longest && waitMs <= FENCE_EVERY_MS ? waitMs : longest), 0)
 }
 

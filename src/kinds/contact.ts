@@ -17,6 +17,8 @@ export const SERVER_CONDITIONS: ReadonlySet<string> = new Set([CONTACT, CONTACT_
 /** The taint that declares a node dead, and its value when a fencing policy set it. */
 export const OUT_OF_SERVICE = 'node.kubernetes.io/out-of-service'
 export const FENCED = 'fence-after'
+/** On a Node: when a fencing policy last declared it dead. It outlives the taint, so that a node that came back still counts for the pace. */
+export const FENCED_AT = 'heliopause.io/fenced-at'
 
 const STATES: readonly string[] = ['Online', 'Offline', 'Unknown', 'Dead']
 

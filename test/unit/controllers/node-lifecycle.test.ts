@@ -387,6 +387,22 @@ t.test('a fencing policy waits under the brake, after it, and after a restart of
   t.ok(isFenced())
 })
 
+t.test('a fenced node that is back still counts for the pace of fencing', async t => {
+  const world = fleet(8)
+  for (const name of ['node-1', 'node-2']) annotate(world, name, { 'heliopause.io/fence-after': '1m' })
+  silence(world, 'node-1', HOUR)
+  look(world)
+  t.equal(contact(world, 'node-1').reason, 'Dead')
+  world.contacts.set('node-1', { connected: true, silentMs: 0 })
+  silence(world, 'node-2', HOUR)
+  look(world)
+  t.same(taints(world, 'node-1'), [])
+  t.equal(contact(world, 'node-2').reason, 'Unknown')
+  world.nowMs += 60_000
+  look(world)
+  t.equal(contact(world, 'node-2').reason, 'Dead')
+})
+
 t.test('a fencing that an earlier clock stamped with the future does not hold the next one up', async t => {
   const world = fleet(8)
   for (const name of ['node-1', 'node-2']) annotate(world, name, { 'heliopause.io/fence-after': '1m' })
