@@ -13,7 +13,7 @@ import type { KeptUplink } from '../../src/agent/uplink.ts'
 import { timestamp } from '../../src/base/clock.ts'
 import type { HostFacts } from '../../src/base/host-facts.ts'
 import type { Random } from '../../src/base/random.ts'
-import type { DeviceLink, Document } from '../../src/link/link.ts'
+import type { DeviceLink, Dialer, Document, HeldHead } from '../../src/link/link.ts'
 import { openDeviceLink } from '../../src/link/transports/index.ts'
 import { allocateAddress } from '../../src/network/index.ts'
 import type { ProcessClock } from './clock.ts'
@@ -68,6 +68,8 @@ export interface Agent {
   readonly silentSinceMs: number | undefined
   readonly startedAtMs: number
   setUplink(kept: KeptUplink): void
+  /** A broker on the way has this head, in or out of contact. */
+  findHead(head: HeldHead): void
   /** Nobody listens to it any more. */
   leave(): void
 }
@@ -131,20 +133,19 @@ interface LinkHooks {
   readonly onContact: (connected: boolean) => void
 }
 
-const openLink = (deps: AgentDeps, hooks: LinkHooks): DeviceLink => {
-  const { world, server, device, clock, files, memory } = deps
+const dialerOf = ({ server, device, version }: AgentDeps): Dialer => ({
+  dial: async signal => asVersion(await device.link.dial(accepted => server.accept(device.name, accepted), signal), version),
+})
+
+const openLink = (deps: AgentDeps, dialer: Dialer, hooks: LinkHooks): DeviceLink => {
+  const { world, device, clock, files, memory } = deps
   const { uplink, contactIntervalMs } = files.uplink
   return openDeviceLink({
     device: device.name,
     clock,
     random: deps.random,
     log: worldLog(world, device.name),
-    dialer: {
-      dial: async signal => {
-        const connection = await device.link.dial(accepted => server.accept(device.name, accepted), signal)
-        return asVersion(connection, deps.version)
-      },
-    },
+    dialer,
     memory: memory.link,
     outbox: memory.outbox,
     uplink,
@@ -208,7 +209,11 @@ export const openAgent = (deps: AgentDeps): Agent => {
   })
   const late: { link: DeviceLink | undefined; silentSinceMs: number | undefined } = { link: undefined, silentSinceMs: world.nowMs }
   const document = files.held?.document
-  if (document) keeper.document(document)
+  if (document) {
+    // What landed on the disk before a crash is heard of now.
+    watcher.document(device, document)
+    keeper.document(document)
+  }
   // Pods before the network: the machine runs before the link dials.
   loop.send({
     on: 'start',
@@ -220,7 +225,8 @@ export const openAgent = (deps: AgentDeps): Agent => {
     contact: keeper.first,
   })
   const stopWatching = device.runtime.onExit(container => loop.send({ on: 'exited', container }))
-  const link = openLink(deps, {
+  const dialer = dialerOf(deps)
+  const link = openLink(deps, dialer, {
     onDocument(given) {
       watcher.document(device, given)
       keeper.document(given)
@@ -248,6 +254,7 @@ export const openAgent = (deps: AgentDeps): Agent => {
       link.setContactInterval(kept.contactIntervalMs)
       void memory.saveUplink(kept)
     },
+    findHead: head => dialer.onHead?.(JSON.stringify(head)),
     leave: stopWatching,
   }
 }

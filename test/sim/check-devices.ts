@@ -10,7 +10,9 @@ import { durationOf, STOP_AFTER } from '../../src/kinds/disconnection.ts'
 import { HOLD_LIFTED } from '../../src/kinds/hold.ts'
 import type { Pod } from '../../src/kinds/pod.ts'
 import type { HeldHead } from '../../src/link/link.ts'
+import { headText } from '../../src/link/messages.ts'
 import type { DeviceWatcher, SimDevice } from './device.ts'
+import { simSign } from './server.ts'
 import type { World } from './world.ts'
 
 export interface DeviceChecks extends DeviceWatcher {
@@ -18,6 +20,8 @@ export interface DeviceChecks extends DeviceWatcher {
   held(device: SimDevice, uid: string, id: string): void
   /** Somebody on the device asked for the end of its hold. */
   resumed(uid: string): void
+  /** An operator decided that this device shall follow a restored server. */
+  decided(device: SimDevice): void
   /** Somebody on the device measures something: a number one higher than the last. */
   measured(device: SimDevice): void
   /** The last number each device gave to its agent, and how often it was lost with an agent. */
@@ -72,6 +76,7 @@ const mayStopForSilence = (world: World, device: SimDevice, uid: string): boolea
 export const createDeviceChecks = (world: World, onStop: (uid: string, own: boolean) => void): DeviceChecks => {
   const homes = new Map<string, string>()
   const heads = new Map<string, HeldHead>()
+  const decisions = new Set<SimDevice>()
   const holds = new Map<string, { readonly device: SimDevice; readonly id: string; readonly sinceMs: number }>()
   const told = new Map<string, number>()
   const measurements = new Map<string, number>()
@@ -146,6 +151,12 @@ export const createDeviceChecks = (world: World, onStop: (uid: string, own: bool
         world.fail('heads never go back', `${device.name} saved generation ${head.generation} over ${before.generation}`)
       if (before && head.leftEpochs?.includes(head.epoch))
         world.fail('heads never go back', `${device.name} went back to epoch ${head.epoch}`)
+      if (head.sig !== simSign(headText(device.name, head)))
+        world.fail('a device believes only what is signed', `${device.name} saved generation ${head.generation} of ${head.epoch}`)
+      const isLower = before && before.epoch !== head.epoch && (head.base ?? 0) < before.generation && before.sha256 !== head.sha256
+      if (isLower && !head.replaces && !decisions.has(device))
+        world.fail('a restored server decides nothing', `${device.name} followed ${head.epoch} from generation ${before.generation}`)
+      if (before?.epoch !== head.epoch) decisions.delete(device)
       heads.set(device.name, head)
     },
     document(device, document) {
@@ -164,6 +175,7 @@ export const createDeviceChecks = (world: World, onStop: (uid: string, own: bool
       holds.set(uid, { device, id, sinceMs: world.nowMs })
       world.mark('a pod was held at its device')
     },
+    decided: device => void decisions.add(device),
     resumed(uid) {
       holds.delete(uid)
     },

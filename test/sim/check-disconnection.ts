@@ -2,8 +2,16 @@
 // bounded rate, never while many are silent together; the copy that goes is the one the policy names; Services do not lose their last
 // endpoint while one of their pods runs. Silence is judged by what really reached the server, not by what it believes.
 
-import { contactCondition, contactState, isDeclaredDead } from '../../src/kinds/contact.ts'
-import { CONTACT_INTERVAL, isSuperseded, policyOf, REPLACES } from '../../src/kinds/disconnection.ts'
+import { contactCondition, contactState, FENCED, isDeclaredDead } from '../../src/kinds/contact.ts'
+import {
+  ANNOUNCED_INTERVAL,
+  CONTACT_INTERVAL,
+  durationOf,
+  FENCE_AFTER,
+  isSuperseded,
+  policyOf,
+  REPLACES,
+} from '../../src/kinds/disconnection.ts'
 import type { EndpointSlice } from '../../src/kinds/endpoint-slice.ts'
 import { isHeld } from '../../src/kinds/hold.ts'
 import type { Namespace } from '../../src/kinds/namespace.ts'
@@ -23,6 +31,7 @@ const SILENT_MS = 40_000
 const REPLACED_MAX = 60
 const WINDOW_MS = 60_000
 const PATIENCE_MS = 300_000
+const FENCE_EVERY_MS = 60_000
 const BRAKE_NODES = 5
 const BRAKE_SHARE = 0.3
 
@@ -31,11 +40,17 @@ export interface DisconnectionChecks {
   look(): void
 }
 
+const isFenced = ({ spec }: Node): boolean => spec?.taints?.some(({ value }) => value === FENCED) ?? false
+
 export const startDisconnectionChecks = (world: World, server: SimServer, fleet: () => Fleet): DisconnectionChecks => {
   /** Replaced pods by uid, and when. */
   const marks = new Map<string, number>()
   /** When the words of a namespace changed last. */
   const edited = new Map<string, number>()
+  /** When the interval at which a node calls changed last. */
+  const retimed = new Map<string, number>()
+  const fences = new Map<string, number>()
+  const fenced = { atMs: Number.NEGATIVE_INFINITY }
   /** Services without a ready endpoint, since when. */
   const emptied = new Map<string, number>()
   /** ReplicaSets with fewer pods that count than they should have, since when. */
@@ -73,6 +88,7 @@ export const startDisconnectionChecks = (world: World, server: SimServer, fleet:
     return [...marks.keys()].filter(uid => left.has(uid)).length
   }
   const replaced = (process: ServerProcess, pod: Pod): void => {
+    const { view } = process
     const { name, namespace } = pod.metadata
     const node = pod.spec.nodeName ?? ''
     const { replaceAfterMs } = policy(process, pod)
@@ -81,6 +97,10 @@ export const startDisconnectionChecks = (world: World, server: SimServer, fleet:
     const least = Math.max(SILENT_MS, isEdited(pod) ? 0 : (replaceAfterMs ?? 0))
     if (silentMs(node) < least) world.fail('a pod is replaced only by its policy', `${told}, replace-after ${replaceAfterMs}`)
     if (isHeld(pod)) world.fail('a held pod is not replaced', told)
+    const calls = view.get<Node>('Node', '', node)
+    const intervalMs = durationOf(calls, CONTACT_INTERVAL) ?? durationOf(calls, ANNOUNCED_INTERVAL) ?? 0
+    if (silentMs(node) < intervalMs && world.nowMs - (retimed.get(node) ?? Number.NEGATIVE_INFINITY) > RECENT_MS)
+      world.fail('silence by design replaces nothing', `${told}, it calls every ${intervalMs} ms`)
     const mass = isMassSilence(process)
     if (mass !== undefined) world.fail('nothing is replaced under the brake', `${told}: ${mass}`)
     marks.set(pod.metadata.uid ?? '', world.nowMs)
@@ -158,6 +178,22 @@ export const startDisconnectionChecks = (world: World, server: SimServer, fleet:
     if (world.nowMs - sinceMs > 2 * RECENT_MS)
       world.fail('what is replaced has a replacement', `${name} has ${counted} of ${set.spec.replicas}`)
   }
+  /** A fencing policy acts on true silence, one node at a time, and never while many are silent. */
+  const tookNode = (process: ServerProcess, node: Node, old: Node | undefined): void => {
+    const { name = '' } = node.metadata
+    const words = [CONTACT_INTERVAL, ANNOUNCED_INTERVAL].some(key => node.metadata.annotations?.[key] !== old?.metadata.annotations?.[key])
+    if (words) retimed.set(name, world.nowMs)
+    if (node.metadata.annotations?.[FENCE_AFTER] !== old?.metadata.annotations?.[FENCE_AFTER]) fences.set(name, world.nowMs)
+    if (!isFenced(node) || !old || isFenced(old)) return
+    const afterMs = durationOf(node, FENCE_AFTER)
+    const told = `${name}, silent for ${silentMs(name)} ms, fence-after ${afterMs}`
+    const isNews = world.nowMs - (fences.get(name) ?? Number.NEGATIVE_INFINITY) <= RECENT_MS
+    if (!isNews && (afterMs === undefined || silentMs(name) < afterMs)) world.fail('a node is fenced only by its policy', told)
+    if (world.nowMs - fenced.atMs < FENCE_EVERY_MS - 1000) world.fail('nodes are fenced one by one', told)
+    const mass = isMassSilence(process)
+    if (mass !== undefined) world.fail('nothing is fenced under the brake', `${told}: ${mass}`)
+    fenced.atMs = world.nowMs
+  }
   server.onStart(process => {
     emptied.clear()
     lacking.clear()
@@ -165,6 +201,7 @@ export const startDisconnectionChecks = (world: World, server: SimServer, fleet:
       if (!process.clock.isAlive) return
       for (const { kind, object, old } of changes) {
         if (kind === 'Namespace') edited.set(object.metadata.name ?? '', world.nowMs)
+        if (kind === 'Node') tookNode(process, object as unknown as Node, old as unknown as Node | undefined)
         if (kind !== 'Pod' || !old) continue
         const [pod, before] = [object as unknown as Pod, old as unknown as Pod]
         if (isSuperseded(pod) && !isSuperseded(before)) replaced(process, pod)

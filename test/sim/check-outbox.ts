@@ -26,6 +26,8 @@ type Counted = KubeObject & {
 
 /** Above this the server's own limit on the Events of one object may have taken some. */
 const TOLD_MAX = 20
+/** One frame and its answer: a class at its bound has sent its last. */
+const FRAME_COST_MAX = 24 * 1024
 const ONCE = 'an event comes once'
 
 const countOf = (object: KubeObject | undefined): number => {
@@ -97,6 +99,11 @@ export const startOutboxChecks = (world: World, server: SimServer, profile: Prof
         const of = agent?.link.usage().perPriority
         if (!of) continue
         if (of.events.dropped + of.telemetry.dropped > 0) world.mark('an outbox dropped something')
+        for (const lane of ['status', 'events', 'telemetry'] as const) {
+          const { sentBytes, receivedBytes, budgetBytes } = of[lane]
+          if (budgetBytes !== null && sentBytes + receivedBytes > budgetBytes + FRAME_COST_MAX)
+            world.fail('every limit holds', `${name} spent ${sentBytes + receivedBytes} bytes on ${lane}, ${budgetBytes} are allowed a day`)
+        }
         if (of.events.waiting > EVENTS.itemsMax || of.telemetry.waiting > TELEMETRY.itemsMax || of.status.waiting > STATUS_KEYS_MAX)
           world.fail('every limit holds', `${name}: ${of.events.waiting} events and ${of.telemetry.waiting} measurements wait`)
       }

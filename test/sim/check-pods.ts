@@ -16,6 +16,15 @@ import type { World } from './world.ts'
 
 /** A decision may rest on what was true this long ago: an object's way through loop, store and view. */
 const RECENT_MS = 10_000
+const NODE_CPU_MILLIS = 4000
+const UNREACHABLE = 'node.kubernetes.io/unreachable'
+
+/** Requests as this world writes them: `1500m` or `1`. */
+const cpuOf = ({ spec }: Pod): number =>
+  spec.containers.reduce((sum, { resources }) => {
+    const cpu = String(resources?.requests?.['cpu'] ?? '0')
+    return sum + (cpu.endsWith('m') ? Number.parseInt(cpu, 10) : Number(cpu) * 1000)
+  }, 0)
 
 const isLeaving = ({ metadata }: { readonly metadata: ObjectMeta }): boolean => metadata.deletionTimestamp !== undefined
 const isThere = (pod: Pod): boolean => !isLeaving(pod) && !isPodTerminal(pod)
@@ -76,6 +85,20 @@ export const startPodChecks = (world: World, server: SimServer, asked: () => Ask
     if (before !== undefined && node !== before)
       world.fail('spec.nodeName is set once', `${pod.metadata.name} went from ${before} to ${node}`)
     if (node !== undefined) nodes.set(uid, node)
+  }
+  /** A pod has just been given a node: there is room for it, and nobody has known for long that the node is silent. */
+  const placed = ({ view, clock }: ServerProcess, pod: Pod): void => {
+    const name = pod.spec.nodeName ?? ''
+    const there = view.list<Pod>('Pod', { node: name }).filter(one => !isPodTerminal(one))
+    const asked = there.reduce((sum, one) => sum + cpuOf(one), 0)
+    if (asked > NODE_CPU_MILLIS)
+      world.fail('no node is overcommitted', `${pod.metadata.name} makes ${asked} thousandths of a CPU on ${name}`)
+    const node = view.get<Node>('Node', '', name)
+    const ready = node?.status?.conditions?.find(({ type }) => type === 'Ready')
+    const isTainted = node?.spec?.taints?.some(({ key, effect }) => key === UNREACHABLE && effect === 'NoSchedule') ?? false
+    const sinceMs = clock.now() - Date.parse(ready?.lastTransitionTime ?? '')
+    if (ready?.status === 'Unknown' && isTainted && sinceMs > RECENT_MS)
+      world.fail('nothing new goes to a silent node', `${pod.metadata.name} is bound to ${name}, Unknown for ${sinceMs} ms`)
   }
   /** Why this pod may go; 'size' when its ReplicaSet is to be smaller. Undefined: no reason. */
   const reasonToGo = (process: ServerProcess, pod: Pod): string | undefined => {
@@ -138,6 +161,7 @@ export const startPodChecks = (world: World, server: SimServer, asked: () => Ask
     else if (isSuperseded(pod) !== isSuperseded(old)) superseded(pod)
     else if (controllerOf(old.metadata) && !controllerOf(pod.metadata)) released(old)
     else if (!controllerOf(old.metadata) && controllerOf(pod.metadata)) note(recentOf(controllerOf(pod.metadata)!.uid).joined)
+    if (old && old.spec.nodeName === undefined && pod.spec.nodeName !== undefined && exists) placed(process, pod)
     if (old?.spec.nodeName === undefined && pod.spec.nodeName !== undefined) {
       const node = process.view.get<KubeObject>('Node', '', pod.spec.nodeName)
       if (node && isSilent(node)) world.mark('a pod was bound to a node that had just fallen silent')

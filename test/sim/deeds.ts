@@ -179,12 +179,12 @@ const DEEDS: readonly Deed[] = [
     },
   ],
 ]
-const WEIGHTS = DEEDS.reduce((sum, [weight]) => sum + weight, 0)
 
-/** One deed, by weight. */
-export const drawDeed = (random: Random): (typeof DEEDS)[number] => {
-  let at = random.int(WEIGHTS)
-  for (const one of DEEDS) {
+/** One deed, by weight: of all, or of those of the edge. */
+export const drawDeed = (random: Random, edgePerCent: number): Deed => {
+  const deeds = random.int(100) < edgePerCent ? EDGE_DEEDS : DEEDS
+  let at = random.int(deeds.reduce((sum, [weight]) => sum + weight, 0))
+  for (const one of deeds) {
     at -= one[0]
     if (at < 0) return one
   }

@@ -23,6 +23,8 @@ export interface SimDevice {
   readonly clock: MachineClock
   /** The running agent; undefined while it is down. */
   readonly agent: Agent | undefined
+  /** Heads it has saved, the newest last: what a broker may have kept. */
+  readonly pastHeads: readonly HeldHead[]
   /** What is on disk. */
   readonly files: Readonly<Files>
   /** World time of the last boot. */
@@ -58,6 +60,8 @@ export interface DeviceDeps {
   readonly watcher: DeviceWatcher
 }
 
+const PAST_HEADS_MAX = 8
+
 /** How this device gets out, and whether it stays in contact: as the profile of the world has it. */
 const drawUplink = ({ uplinks }: Profile, random: Random): KeptUplink => {
   const at = random.int(100)
@@ -84,7 +88,10 @@ export const createSimDevice = (deps: DeviceDeps, name: string): SimDevice => {
   const version: Version = isOther ? (['older', 'newer'] as const)[random.int(2)]! : 'same'
   const count = { lives: 0, boots: 1, bootedAtMs: world.nowMs }
   const live: { agent: Agent | undefined; tender: (() => void)[] } = { agent: undefined, tender: [] }
+  const pastHeads: HeldHead[] = []
   const memory = createMemory(files, disk, head => {
+    pastHeads.push(head)
+    if (pastHeads.length > PAST_HEADS_MAX) pastHeads.shift()
     world.trace(`${name} saved generation ${head.generation}`)
     deps.watcher.saved(device, head)
   })
@@ -107,6 +114,7 @@ export const createSimDevice = (deps: DeviceDeps, name: string): SimDevice => {
     runtime,
     clock,
     files,
+    pastHeads,
     version,
     get agent() {
       return live.agent

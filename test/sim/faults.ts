@@ -5,6 +5,8 @@ import type { Random } from '../../src/base/random.ts'
 import { conflictEpoch, FOLLOW } from '../../src/kinds/conflict.ts'
 import { kindByName } from '../../src/kinds/index.ts'
 import type { Node } from '../../src/kinds/node.ts'
+import type { HeldHead } from '../../src/link/link.ts'
+import type { DeviceChecks } from './check-devices.ts'
 import { USER } from './deed.ts'
 import type { SimDevice } from './device.ts'
 import type { Fleet } from './fleet.ts'
@@ -25,10 +27,10 @@ interface FaultDeps {
   readonly server: SimServer
   readonly fleet: Fleet
   readonly profile: Profile
+  readonly checks: DeviceChecks
 }
 
 const MINUTE_MS = 60_000
-const MASS_PER_CENT = 60
 /** How long an agent, a device, the server stays down, ms. */
 const AGENT_DOWN_MS = [1, 20_000] as const
 const DEVICE_DOWN_MS = [3_000, 90_000] as const
@@ -39,7 +41,7 @@ const BACKUP_MS = 4 * MINUTE_MS
 const OPERATOR_MS = 2 * MINUTE_MS
 const CLOCK_STEP_MS = 3 * 3_600_000
 
-export const startFaults = ({ world, server, fleet, profile }: FaultDeps): Faults => {
+export const startFaults = ({ world, server, fleet, profile, checks }: FaultDeps): Faults => {
   const random = world.random.fork('faults')
   const state = { isOver: false }
   const between = (own: Random, [low, high]: readonly [number, number]): number => low + own.int(Math.max(1, high - low))
@@ -117,7 +119,7 @@ export const startFaults = ({ world, server, fleet, profile }: FaultDeps): Fault
     massCut(own) {
       world.mark('most links were cut at once')
       const forMs = between(own, profile.cutMs)
-      for (const device of devices()) if (own.int(100) < MASS_PER_CENT) cut(device, own.int(4) === 0 ? 'half-open' : 'break', forMs)
+      for (const device of devices()) if (own.int(100) < profile.massPerCent) cut(device, own.int(4) === 0 ? 'half-open' : 'break', forMs)
     },
     swizzle(own) {
       const chosen = shuffled(own, devices()).slice(0, 1 + own.int(Math.max(1, devices().length)))
@@ -135,6 +137,27 @@ export const startFaults = ({ world, server, fleet, profile }: FaultDeps): Fault
         if (server.restore()) world.mark('a server came back with an older backup')
         server.start()
       })
+    },
+    answerLost(own) {
+      const device = someDevice(own)
+      const forMs = between(own, profile.cutMs)
+      device?.link.onReport(() => later(0, () => cut(device, 'break', forMs)))
+    },
+    strangeHead(own) {
+      const device = someDevice(own)
+      const heads = device?.pastHeads ?? []
+      const head = pick(own, heads)
+      if (!device?.agent || !head) return
+      const made = pick<Partial<HeldHead>>(own, [
+        {},
+        {},
+        { generation: head.generation + 1000 },
+        { epoch: 'forged' },
+        { sha256: '0'.repeat(64) },
+      ])
+      world.mark(made && Object.keys(made).length > 0 ? 'a head was forged' : 'an old head came again')
+      const { leftEpochs: _, ...told } = head
+      device.agent.findHead({ ...told, ...made })
     },
     clockStep(own) {
       someDevice(own)?.clock.step(own.int(2 * CLOCK_STEP_MS) - CLOCK_STEP_MS)
@@ -159,6 +182,7 @@ export const startFaults = ({ world, server, fleet, profile }: FaultDeps): Fault
       if (device.agent?.link.conflict === undefined) continue
       world.mark('an operator ended a conflict')
       world.trace(`operator: ${device.name}`)
+      checks.decided(device)
       if (random.fork(`operator/${device.name}`).int(2) === 0) device.agent.link.resume()
       else decideAtServer(device)
     }

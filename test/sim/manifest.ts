@@ -2,6 +2,7 @@
 
 import type { Random } from '../../src/base/random.ts'
 import type { Deployment } from '../../src/kinds/deployment.ts'
+import { REPLACE_AFTER } from '../../src/kinds/disconnection.ts'
 import type { PodTemplateSpec } from '../../src/kinds/pod.ts'
 import type { ReplicaSet } from '../../src/kinds/replica-set.ts'
 
@@ -55,6 +56,25 @@ export const deploymentOf = (random: Random, namespace: string, number: number, 
           ],
         },
       },
+    },
+  }
+}
+
+const CROWD_PER_NODE = 8
+
+/** Many small pods that are replaced soon. */
+export const crowdOf = (number: number, nodes: number) => {
+  const labels = { app: `app-${number}` }
+  const annotations = { [REPLACE_AFTER]: '30s' }
+  const containers = [{ name: 'main', image: 'app:0', resources: { requests: { cpu: '50m' } } }]
+  return {
+    apiVersion: 'apps/v1',
+    kind: 'Deployment',
+    metadata: { name: `app-${number}`, namespace: 'default' },
+    spec: {
+      replicas: CROWD_PER_NODE * nodes,
+      selector: { matchLabels: labels },
+      template: { metadata: { labels, annotations }, spec: { terminationGracePeriodSeconds: 1, containers } },
     },
   }
 }

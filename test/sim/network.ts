@@ -25,6 +25,8 @@ export interface SimLink {
   heal(): void
   /** A process died: its ends are gone without a word to it, the other ends hear of it as far as the link lets them. */
   drop(side: 'client' | 'server'): void
+  /** Calls back once, when the server has been given a report and has not answered it. */
+  onReport(fn: () => void): void
   readonly isCut: boolean
   readonly bytes: { up: number; down: number }
   /** Bytes with what TCP, TLS and framing add, since the world began; opening connections left out. */
@@ -45,12 +47,14 @@ interface End extends Connection {
   isForgotten: boolean
 }
 
+const REPORT = /^\{"t":"(status|events|telemetry)"/
+
 /** How often latency may grow by a step: exponential by coin flips, no floating functions that differ by engine. */
 const LATENCY_STEPS_MAX = 6
 
 export const createSimLink = (world: World, name: string, shape: LinkShape): SimLink => {
   const random = world.random.fork(`network/${name}`)
-  const state = { cut: undefined as CutKind | undefined, ends: [] as End[], queuedMax: 0, wireBytes: 0 }
+  const state = { cut: undefined as CutKind | undefined, ends: [] as End[], queuedMax: 0, wireBytes: 0, reported: [] as (() => void)[] }
   const bytes = { up: 0, down: 0 }
   const heardAtMs = { client: Number.NEGATIVE_INFINITY, server: Number.NEGATIVE_INFINITY }
 
@@ -101,6 +105,7 @@ export const createSimLink = (world: World, name: string, shape: LinkShape): Sim
           one.queuedBytes -= frame.length
           heardAtMs[peer().side] = world.nowMs
           peer().onFrame(frame)
+          if (side === 'client' && state.reported.length > 0 && REPORT.test(frame)) for (const told of state.reported.splice(0)) told()
         })
       },
       close(reason) {
@@ -167,6 +172,7 @@ export const createSimLink = (world: World, name: string, shape: LinkShape): Sim
         for (let fn = one.held.shift(); fn && one.isLive; fn = one.held.shift()) fn()
       }
     },
+    onReport: fn => void state.reported.push(fn),
     drop(side) {
       const [mine, others] = [state.ends.filter(one => one.side === side), state.ends.filter(one => one.side !== side)]
       for (const one of mine) one.isLive = false

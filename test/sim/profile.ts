@@ -19,6 +19,10 @@ export interface FaultRates {
   readonly clockStep: number
   /** The server dies and comes back with an older backup. */
   readonly serverSwap: number
+  /** A link breaks just when the server has been given a report: the answer is lost. */
+  readonly answerLost: number
+  /** A broker repeats a head of any age, or makes one up. */
+  readonly strangeHead: number
 }
 
 export interface Profile {
@@ -30,11 +34,16 @@ export interface Profile {
   readonly cutMs: readonly [number, number]
   readonly clockOffsetMsMax: number
   readonly runtime: FakeProfile
+  /** Of a hundred links so many go in a mass cut. */
+  readonly massPerCent: number
+  /** Many small pods on each node, and a policy of replacement for all. */
+  readonly isCrowded: boolean
+  /** Of a hundred user actions so many are certainly about links that come and go. */
+  readonly edgePerCent: number
   /** User actions a virtual minute. */
   readonly usersPerMinute: number
   /** Of a hundred agents so many are a release behind or ahead: they leave out what is optional, or say more than is known. */
   readonly otherVersionsPerCent: number
-  /** Of a hundred devices so many have a metered or a normal uplink (the others are on a LAN), and so many call by interval. */
   /** Between two looks of the checks at what runs. */
   readonly lookMs: number
   /**
@@ -43,6 +52,7 @@ export interface Profile {
    */
   readonly settleMs: number
   readonly quietMs: number
+  /** Of a hundred devices so many have a metered or a normal uplink (the others are on a LAN), and so many call by interval. */
   readonly uplinks: { readonly metered: number; readonly normal: number; readonly callers: number }
 }
 
@@ -77,6 +87,8 @@ const NONE: FaultRates = {
   swizzle: 0,
   clockStep: 0,
   serverSwap: 0,
+  answerLost: 0,
+  strangeHead: 0,
 }
 const MINUTE_MS = 60_000
 const YEAR_MS = 365 * 86_400_000
@@ -86,6 +98,9 @@ const base = {
   cutMs: [1000, 60_000],
   clockOffsetMsMax: 0,
   runtime: CALM_RUNTIME,
+  massPerCent: 60,
+  isCrowded: false,
+  edgePerCent: 0,
   usersPerMinute: 6,
   otherVersionsPerCent: 0,
   uplinks: { metered: 0, normal: 0, callers: 0 },
@@ -154,6 +169,26 @@ const NAMED: Readonly<Record<string, (nodes: number) => Omit<Profile, 'name' | '
     otherVersionsPerCent: 60,
     faults: { ...NONE, cut: nodes / 6, agentCrash: nodes / 20, serverCrash: 0.3 },
   }),
+  // Hands on devices and policies: holds, restarts, replacement, stop-after, while agents and devices come and go.
+  hands: nodes => ({
+    ...base,
+    cutMs: [20_000, 240_000],
+    edgePerCent: 80,
+    usersPerMinute: 20,
+    uplinks: { metered: 0, normal: 20, callers: 10 },
+    settleMs: 40 * MINUTE_MS,
+    faults: { ...NONE, cut: nodes / 10, agentCrash: nodes / 20, reboot: nodes / 20, answerLost: nodes / 4, strangeHead: nodes / 10 },
+  }),
+  // Many pods on few nodes, and never so many nodes cut together that the brake is certain: what is replaced is replaced at a rate.
+  crowd: () => ({
+    ...base,
+    isCrowded: true,
+    usersPerMinute: 1,
+    massPerCent: 20,
+    cutMs: [150_000, 400_000],
+    settleMs: 40 * MINUTE_MS,
+    faults: { ...NONE, massCut: 0.3 },
+  }),
   swizzle: () => ({ ...base, cutMs: [5000, 90_000], faults: { ...NONE, swizzle: 1 } }),
 }
 
@@ -166,6 +201,9 @@ const drawSwarm = (random: Random, nodes: number): Omit<Profile, 'name' | 'nodes
     cutMs: [1000, 2000 + random.int(300_000)],
     clockOffsetMsMax: random.int(3) === 0 ? YEAR_MS : 0,
     runtime: random.int(2) === 0 ? CALM_RUNTIME : ROUGH_RUNTIME,
+    massPerCent: 60,
+    isCrowded: false,
+    edgePerCent: 0,
     usersPerMinute: 2 + random.int(16),
     otherVersionsPerCent: random.int(3) === 0 ? random.int(100) : 0,
     uplinks: { metered: isMetered ? random.int(60) : 0, normal: random.int(50), callers: random.int(2) * random.int(20) },
@@ -183,6 +221,8 @@ const drawSwarm = (random: Random, nodes: number): Omit<Profile, 'name' | 'nodes
       swizzle: sometimes(0.2),
       clockStep: sometimes(0.2),
       serverSwap: random.int(6) === 0 ? 0.2 : 0,
+      answerLost: sometimes(nodes / 10),
+      strangeHead: sometimes(nodes / 20),
     },
   }
 }

@@ -51,6 +51,8 @@ const SOMETIMES: readonly string[] = [
   'a metered device was idle for a day',
   'a server came back with an older backup',
   'an operator ended a conflict',
+  'an old head came again',
+  'a head was forged',
 ]
 const reached = new Set<string>()
 

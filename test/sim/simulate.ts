@@ -13,7 +13,7 @@ import { startRolloutChecks } from './check-rollout.ts'
 import { USER } from './deed.ts'
 import { startFaults } from './faults.ts'
 import { createFleet, type Fleet } from './fleet.ts'
-import { COUNTER, deploymentOf } from './manifest.ts'
+import { COUNTER, crowdOf, deploymentOf } from './manifest.ts'
 import { isGentle, type Profile, profileOf, SWARM } from './profile.ts'
 import { createSimServer, type SimServer } from './server.ts'
 import { startWorkload } from './workload.ts'
@@ -57,7 +57,7 @@ export const hoursOf = ({ settleMs, quietMs }: Profile, minutes: number): number
   Math.ceil((SETUP_MS + minutes * MINUTE_MS + settleMs + quietMs) / HOUR_MS)
 
 /** Kinds of faults and checks are the same in every world; which happen is the profile's. */
-const setUp = (world: World, server: SimServer, fleet: Fleet, nodes: number): void => {
+const setUp = (world: World, server: SimServer, fleet: Fleet, { nodes, isCrowded }: Profile): void => {
   const random = world.random.fork('set-up')
   world.after(50, () => {
     for (let i = 0; i < nodes; i++) joined(world, fleet.add())
@@ -68,7 +68,7 @@ const setUp = (world: World, server: SimServer, fleet: Fleet, nodes: number): vo
     for (let i = 0; i < 2 + nodes / 20; i++) {
       const kind = kindByName('Deployment')!
       const name = `first-${i}`
-      const made = deploymentOf(random, 'default', i, nodes)
+      const made = isCrowded ? crowdOf(i, nodes) : deploymentOf(random, 'default', i, nodes)
       joined(world, verbs.create(USER, { kind, namespace: 'default' }, { ...made, metadata: { ...made.metadata, name } }))
     }
   })
@@ -107,14 +107,14 @@ export const simulate = async (options: SimulateOptions): Promise<SimulateResult
   hours(1)
   pods.onDisturbed(pod => rollouts?.disturbed(pod))
   server.start()
-  setUp(world, server, fleet, nodes)
+  setUp(world, server, fleet, profile)
   await world.run(SETUP_MS)
   // A world in which nothing runs breaks nothing: it has to come to life first.
   const isAlive = [...fleet.devices.values()].some(device => device.runtime.inspect().containers.some(one => one.state === 'running'))
   if (!isAlive) world.fail('the world is set up', 'no container runs')
   const users = startWorkload({ world, server, fleet, profile, checks })
   late.asked = users.asked
-  const faults = startFaults({ world, server, fleet, profile })
+  const faults = startFaults({ world, server, fleet, profile, checks })
   await run(world, SETUP_MS + minutes * MINUTE_MS - DUSK_MS)
   world.after(0, () => faults.dusk())
   await run(world, SETUP_MS + minutes * MINUTE_MS)

@@ -65,7 +65,7 @@ export const startWorkload = (deps: {
     const own = random.fork(`deed/${++state.deeds}`)
     const at = scene(own)
     if (!at) return
-    const [, name, deed] = drawDeed(own)
+    const [, name, deed] = drawDeed(own, profile.edgePerCent)
     const run = async (): Promise<void> => {
       const started = deed(at)
       if (!started) return
