@@ -42,7 +42,6 @@ const isSingle = ({ faults }: Profile): boolean => faults.serverCrash + faults.s
 export const startOutboxChecks = (world: World, server: SimServer, profile: Profile, devices: DeviceChecks): OutboxChecks => {
   const taken = new Map<string, number>()
   const attempts = new Map<string, number>()
-  const known = { restores: 0 }
 
   const takeEvent = (object: KubeObject, old: KubeObject | undefined, exists: boolean): void => {
     const more = exists ? countOf(object) - countOf(old) : 0
@@ -65,10 +64,9 @@ export const startOutboxChecks = (world: World, server: SimServer, profile: Prof
     }
   }
   server.onStart(process => {
-    if (server.restores > known.restores) {
-      known.restores = server.restores
-      attempts.clear()
-    }
+    // Statuses are written lazily: a crash may take the newest, which devices tell again.
+    attempts.clear()
+    for (const pod of process.view.list<Pod>('Pod')) takePod(pod)
     process.view.subscribe(changes => {
       if (!process.clock.isAlive) return
       for (const { kind, object, old } of changes) {
