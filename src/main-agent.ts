@@ -181,10 +181,14 @@ export const runAgent = async (argv: readonly string[]): Promise<number> => {
   }
   try {
     const clock = deviceClock()
+    const dataDir = String(options['dataDir'])
+    const log = jsonLog(options['logLevel'] as LogLevel, undefined, clock)
+    const { agentHealth, openTrial } = await import('./main-trial.ts')
+    const trial = openTrial('agent', log)
     const agent = await startDevice(
-      { log: jsonLog(options['logLevel'] as LogLevel, undefined, clock), clock },
+      { log, clock },
       {
-        dataDir: String(options['dataDir']),
+        dataDir,
         nodeName: options['nodeName'] as string | undefined,
         runtime: String(options['runtime']),
         server: options['server'] as string | undefined,
@@ -197,7 +201,11 @@ export const runAgent = async (argv: readonly string[]): Promise<number> => {
     )
     const came = heedSignals()
     process.stdout.write(`ready ${agent.nodeName}\n`)
-    return await untilStopped(() => agent.close(), came)
+    trial.ready(agentHealth(dataDir))
+    return await untilStopped(() => {
+      trial.stop()
+      return agent.close()
+    }, came)
   } catch (error) {
     return explain(error)
   }

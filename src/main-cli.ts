@@ -60,5 +60,6 @@ export const runCommand = async (argv: readonly string[]): Promise<number> => {
     importImages,
     listImages,
     writeBrokerFiles: async (...files) => (await import('./main-broker.ts')).writeBrokerFiles(...files),
+    upgrades: async () => (await import('./main-upgrade.ts')).upgradeDesk,
   })
 }

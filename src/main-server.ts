@@ -47,6 +47,8 @@ export const runServer = async (argv: readonly string[]): Promise<number> => {
   const close = async (): Promise<void> => {
     for (const each of closers.reverse()) await each()
   }
+  const { agentHealth, allHealthy, openTrial, serverHealth } = await import('./main-trial.ts')
+  const trial = openTrial('server', log)
   try {
     const { startServer } = await import('./server/server.ts')
     const sealing = openByteSealer(systemFiles, resolve(String(options['secretKeyFile'] ?? join(dataDir, 'server.key'))))
@@ -84,9 +86,13 @@ export const runServer = async (argv: readonly string[]): Promise<number> => {
       )
       closers.push(() => agent.close())
     }
+    trial.ready(allHealthy([serverHealth(dataDir, server.url), ...(options['noAgent'] === true ? [] : [agentHealth(dataDir)])]))
   } catch (error) {
     await close().catch((closing: unknown) => complain(`stop: ${messageOf(closing)}`))
     return explain(error)
   }
-  return untilStopped(close, early.came)
+  return untilStopped(() => {
+    trial.stop()
+    return close()
+  }, early.came)
 }

@@ -3,6 +3,7 @@
 
 import type { Readable, Writable } from 'node:stream'
 import type { Clock } from '../base/clock.ts'
+import type { UpgradeDesk } from './upgrade-shapes.ts'
 
 export { runCli } from './run.ts'
 
@@ -81,4 +82,6 @@ export interface CliDeps {
   listImages(dataDir: string): Promise<readonly CliImage[]>
   /** Makes the files an MQTT broker needs to serve the cluster of this data dir; answers their names. Rejects with one line and a hint. */
   writeBrokerFiles(dataDir: string, out: string, options: BrokerFilesOptions): Promise<readonly string[]>
+  /** The slots of this machine's program; see upgrade-shapes.ts. */
+  upgrades(): Promise<UpgradeDesk>
 }

@@ -6,6 +6,8 @@ export const TRIAL_STARTS_MAX = 3
 export const TRIAL_STEADY_SECONDS = 60
 /** A role that is not healthy and steady by then ends with failure, or is killed by the launcher's watchdog a quarter later. */
 export const TRIAL_DEADLINE_SECONDS = 300
+/** A role on trial that is found not healthy is looked at again after this long, until its deadline. */
+export const TRIAL_LOOK_MS = 5_000
 /** Digits of a number of seconds in the file `trial`; a longer number makes the file unreadable. */
 export const SECONDS_DIGITS_MAX = 5
 /** Characters of a version; a longer one is written as `unknown`. */
@@ -24,3 +26,5 @@ export const ADDON_BYTES_MAX = 32 * 1024 * 1024
 export const COPY_CHUNK_BYTES = 1024 * 1024
 /** Left free on the disk of the slots beside a new program: databases go on being written. */
 export const SPARE_BYTES_MIN = 16 * 1024 * 1024
+/** Where the launcher is installed. */
+export const LAUNCHER_PATH = '/usr/local/bin/helio'

@@ -81,6 +81,16 @@ const isRunnable = (path: string): boolean => {
   }
 }
 
+const looksFit = (path: string, saidBytes: number | undefined): boolean => {
+  try {
+    return isFit(readHeader(path), statSync(path).size, saidBytes)
+  } catch (error) {
+    // A file that cannot be read cannot be run.
+    if (error instanceof Error && 'code' in error) return false
+    throw error
+  }
+}
+
 /** The files as texts; see decide. */
 export const readTexts = (deps: SlotsDeps, dir: string): SlotTexts => {
   const text = (name: string): string | undefined => readState(deps, join(dir, name))
@@ -88,7 +98,7 @@ export const readTexts = (deps: SlotsDeps, dir: string): SlotTexts => {
     const path = join(dir, name, 'helio')
     const about = text(`${name}/about`)
     const runnable = isRunnable(path)
-    return { runnable, fit: runnable && isFit(readHeader(path), statSync(path).size, parseAbout(about)?.sizeBytes), about }
+    return { runnable, fit: runnable && looksFit(path, parseAbout(about)?.sizeBytes), about }
   }
   return {
     current: text('current'),

@@ -36,6 +36,7 @@ const noImages = {
   importImages: async (): Promise<CliImage[]> => [],
   listImages: async (): Promise<CliImage[]> => [],
   writeBrokerFiles: async (_dataDir: string, out: string): Promise<string[]> => [`${out}/mosquitto.conf`],
+  upgrades: async () => (await import('../../../src/main-upgrade.ts')).upgradeDesk,
 }
 
 class Screen extends PassThrough {
