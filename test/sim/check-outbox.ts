@@ -54,6 +54,8 @@ export const startOutboxChecks = (world: World, server: SimServer, profile: Prof
   }
   /** Each attempt of a container has a higher number than the one before: a report of an earlier one is an older report. */
   const takePod = (pod: Pod): void => {
+    // A pod that came back with a backup may have gone on its device meanwhile: it begins anew there.
+    if (server.restores > 0) return
     for (const { name, containerID } of pod.status?.containerStatuses ?? []) {
       const attempt = Number(containerID?.slice(containerID.lastIndexOf('_') + 1))
       if (Number.isNaN(attempt)) continue
