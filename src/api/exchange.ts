@@ -3,19 +3,18 @@
 import type { Readable, Writable } from 'node:stream'
 import type { Clock } from '../base/clock.ts'
 import { ApiError } from '../base/errors.ts'
-import { BODY_BYTES_MAX, REQUEST_MS_MAX, WRITE_CHUNK_BYTES, WRITE_STALL_MS_MAX } from './limits.ts'
-import type { BodyBound, Sink } from './message.ts'
+import { WRITE_CHUNK_BYTES, WRITE_STALL_MS_MAX } from './limits.ts'
+import { type BodyBound, type Sink, USUAL_BOUND } from './message.ts'
 import { tooLarge } from './refusal.ts'
 
 const EMPTY = Buffer.alloc(0)
-const USUAL_BOUND: BodyBound = { bytesMax: BODY_BYTES_MAX, arrivesWithinMs: REQUEST_MS_MAX }
 
 /** The whole body; 413 as soon as it is known to be too large (then the rest is discarded unread), 408-like Timeout when it does not come. */
 export const readStream = (
   stream: Readable,
   declared: string | undefined,
   clock: Pick<Clock, 'after'>,
-  { bytesMax, arrivesWithinMs }: BodyBound = USUAL_BOUND,
+  { bytesMax, arrivesWithinMs, arrival }: BodyBound = USUAL_BOUND,
 ): Promise<Buffer> => {
   if (stream.readableEnded || declared === '0') return Promise.resolve(EMPTY)
   if (Number(declared) > bytesMax) {
@@ -28,15 +27,18 @@ export const readStream = (
     const onData = (chunk: Buffer): void => {
       bytes += chunk.length
       if (bytes > bytesMax) settle(() => reject(tooLarge(bytesMax)))
-      else chunks.push(chunk)
+      else {
+        chunks.push(chunk)
+        arrival?.grew(chunk.length)
+      }
     }
     const onEnd = (): void => settle(() => resolve(chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks, bytes)))
     const onGone = (): void => settle(() => reject(new ApiError('BadRequest', 'the request ended before its body was complete')))
-    const cancel = clock.after(arrivesWithinMs, () =>
-      settle(() => reject(new ApiError('Timeout', 'the request body did not arrive in time'))),
-    )
+    const onLate = (): void => settle(() => reject(new ApiError('Timeout', 'the request body did not arrive in time')))
+    const cancel = clock.after(arrivesWithinMs, onLate)
     const settle = (done: () => void): void => {
       cancel()
+      arrival?.signal.removeEventListener('abort', onLate)
       stream.off('data', onData)
       stream.off('end', onEnd)
       stream.off('close', onGone)
@@ -46,6 +48,7 @@ export const readStream = (
       stream.resume()
       done()
     }
+    arrival?.signal.addEventListener('abort', onLate)
     stream.on('data', onData)
     stream.on('end', onEnd)
     stream.on('close', onGone)

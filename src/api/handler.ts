@@ -5,6 +5,7 @@ import { ApiError, messageOf, toStatus } from '../base/errors.ts'
 import { apiVersionOf, type Kind } from '../kinds/kind.ts'
 import { createNegotiator } from './accept.ts'
 import type { ApiDeps } from './api.ts'
+import { type Arrivals, createArrivals } from './arrivals.ts'
 import { authorizePath } from './authority.ts'
 import { type Bookmarks, createBookmarks } from './bookmarks.ts'
 import type { Call, ResourceDeps } from './call.ts'
@@ -12,6 +13,10 @@ import type { Decodable } from './decode.ts'
 import { createDiscovery, type Discovery } from './discovery.ts'
 import { healthResponse, isHealthPath } from './health.ts'
 import {
+  ARRIVING_BYTES_MAX,
+  ARRIVING_MAX,
+  ARRIVING_STRANGERS_BYTES_MAX,
+  ARRIVING_STRANGERS_MAX,
   LOG_STREAMS_MAX,
   REQUESTS_MAX,
   STRANGER_BODY_BYTES_MAX,
@@ -22,7 +27,7 @@ import {
   WARNINGS_MAX,
   WATCHES_MAX,
 } from './limits.ts'
-import { type ApiRequest, type ApiResponse, jsonResponse, type StreamBody } from './message.ts'
+import { type ApiRequest, type ApiResponse, type BodyBound, jsonResponse, type StreamBody, USUAL_BOUND } from './message.ts'
 import { createOpenApi, type OpenApi } from './open-api.ts'
 import { createOpenApiV2, type OpenApiV2 } from './open-api-v2.ts'
 import { indexKinds, parseResourcePath, type ResourcePath, segmentsOf } from './path.ts'
@@ -61,6 +66,8 @@ interface State {
   readonly routes: ReadonlyMap<string, ExtraRoute>
   /** Requests in work; streams open, by what they carry. */
   readonly open: { requests: number; strangers: number; watches: number; logs: number }
+  readonly arrivals: Arrivals
+  readonly strangers: Arrivals
 }
 
 const headerOf = (value: string | string[] | undefined): string => (Array.isArray(value) ? value.join(',') : (value ?? ''))
@@ -102,24 +109,42 @@ const answerStranger = async (state: State, request: ApiRequest, route: ExtraRou
   if (state.open.strangers >= STRANGERS_MAX) throw tooMany()
   state.open.strangers++
   try {
-    return await route.handle({ ...request, body: () => request.body(STRANGER_BODY) })
+    return await route.handle({ ...request, body: () => arriving(state, 'strangers', request, STRANGER_BODY) })
   } finally {
     state.open.strangers--
   }
 }
 
+/** The body; while it is on its way its request is not in work. */
+const arriving = (state: State, who: 'strangers' | 'named', request: ApiRequest, bound: BodyBound): Promise<Buffer> => {
+  const isStranger = who === 'strangers'
+  const count = (by: number): void => {
+    state.open.requests += by
+    if (isStranger) state.open.strangers += by
+  }
+  count(-1)
+  const body = (isStranger ? state.strangers : state.arrivals).take(arrival => request.body({ ...bound, arrival }))
+  // Counted and judged in one step: of many that arrive together the first ones come in.
+  return body.finally(() => {
+    count(1)
+    const { requests, strangers } = state.open
+    if (isStranger ? strangers > STRANGERS_MAX : requests - strangers > REQUESTS_MAX) throw tooMany()
+  })
+}
+
 const STRANGER_BODY = { bytesMax: STRANGER_BODY_BYTES_MAX, arrivesWithinMs: STRANGER_BODY_MS_MAX }
 
-const answer = (state: State, request: ApiRequest): ApiResponse | Promise<ApiResponse> => {
-  if (request.url.length > URL_LENGTH_MAX) throw new ApiError('BadRequest', `the request URI is longer than ${URL_LENGTH_MAX} characters`)
-  const mark = request.url.indexOf('?')
-  const path = mark < 0 ? request.url : request.url.slice(0, mark)
-  const query = new URLSearchParams(mark < 0 ? '' : request.url.slice(mark + 1))
-  const route = state.routes.get(`${request.method} ${path}`)
-  if (route?.anonymous) return answerStranger(state, request, route)
-  if (isHealthPath(path) && (request.method === 'GET' || request.method === 'HEAD')) return healthResponse(state.deps, path, query)
-  const { identity } = request
+const answer = (state: State, asked: ApiRequest): ApiResponse | Promise<ApiResponse> => {
+  if (asked.url.length > URL_LENGTH_MAX) throw new ApiError('BadRequest', `the request URI is longer than ${URL_LENGTH_MAX} characters`)
+  const mark = asked.url.indexOf('?')
+  const path = mark < 0 ? asked.url : asked.url.slice(0, mark)
+  const query = new URLSearchParams(mark < 0 ? '' : asked.url.slice(mark + 1))
+  const route = state.routes.get(`${asked.method} ${path}`)
+  if (route?.anonymous) return answerStranger(state, asked, route)
+  if (isHealthPath(path) && (asked.method === 'GET' || asked.method === 'HEAD')) return healthResponse(state.deps, path, query)
+  const { identity } = asked
   if (!identity) throw unauthorized()
+  const request: ApiRequest = { ...asked, body: (bound = USUAL_BOUND) => arriving(state, 'named', asked, bound) }
   if (route) {
     authorizePath(identity, request.method, path)
     return route.handle(request)
@@ -230,6 +255,8 @@ export const createApi = (deps: ApiDeps, verbs: LocalVerbs, routes: readonly Ext
     openApiV2: createOpenApiV2(deps.kinds, deps.version.gitVersion),
     routes: new Map(routes.map(route => [`${route.method} ${route.path}`, route])),
     open: { requests: 0, strangers: 0, watches: 0, logs: 0 },
+    arrivals: createArrivals({ countMax: ARRIVING_MAX, bytesMax: ARRIVING_BYTES_MAX }),
+    strangers: createArrivals({ countMax: ARRIVING_STRANGERS_MAX, bytesMax: ARRIVING_STRANGERS_BYTES_MAX }),
   }
   return {
     async handle(request) {

@@ -22,13 +22,19 @@ export const YAML_ALIASES_MAX = 100
 export const URL_LENGTH_MAX = 16 * 1024
 /** Bytes of all request headers. Above it the connection is answered 431 or the stream is refused. */
 export const HEADER_BYTES_MAX = 64 * 1024
+/** Bodies on their way at once, by number and in bytes. More: the one on its way the longest is given up with 504. */
+export const ARRIVING_MAX = 2_000
+export const ARRIVING_BYTES_MAX = 256 * 1024 * 1024
+/** The same for callers without a name. */
+export const ARRIVING_STRANGERS_MAX = 512
+export const ARRIVING_STRANGERS_BYTES_MAX = ARRIVING_STRANGERS_MAX * 32 * 1024
 /** Requests in work at once of callers without a name (joining devices). More: 429; callers with a name do not notice. */
 export const STRANGERS_MAX = 64
 /** Bytes of a body read for a caller without a name. Above it: 413. */
 export const STRANGER_BODY_BYTES_MAX = 32 * 1024
 /** The body of such a caller must have arrived within this. */
 export const STRANGER_BODY_MS_MAX = 10_000
-/** Requests in work at once, watches not counted. More: 429 with Retry-After. */
+/** Requests in work at once, watches and bodies on their way not counted. More: 429 with Retry-After. */
 export const REQUESTS_MAX = 800
 /** HTTP watches open at once. More: 429 with Retry-After. */
 export const WATCHES_MAX = 10_000
@@ -36,6 +42,8 @@ export const WATCHES_MAX = 10_000
 export const LOG_STREAMS_MAX = 200
 /** Connections open at once. More are closed as they arrive. */
 export const CONNECTIONS_MAX = 20_000
+/** Connections whose TLS handshake has not ended. More: the one that came first is closed, since one that means it is soon done. */
+export const UNPROVEN_MAX = 5_000
 /** HTTP/2 streams in one connection. More are refused by the protocol and wait in the client. Source: kube-apiserver. */
 export const STREAMS_MAX = 250
 /** Memory of one HTTP/2 session, in MiB; above it the session refuses new streams. */

@@ -31,6 +31,7 @@ import {
   SMALL_BODY_BYTES,
   STREAMS_MAX,
   TICKET_SECONDS,
+  UNPROVEN_MAX,
 } from './limits.ts'
 import type { ApiResponse, StreamBody } from './message.ts'
 import { type Authenticator, deviceOf, type Peer, peerOf, requestIdentity } from './peer.ts'
@@ -61,6 +62,8 @@ export interface ListenOptions {
   readonly keyPem: string
   readonly onUpgrade?: UpgradeHandler
   readonly authenticate?: Authenticator
+  /** Handshakes at once, for tests that want fewer. */
+  readonly unprovenMax?: number
 }
 
 export interface Listener {
@@ -70,8 +73,11 @@ export interface Listener {
 }
 
 const TIMEOUT = 504
+/** In order of preference; a client that names others only is refused by TLS, one that names none speaks HTTP/1.1. */
+const PROTOCOLS = ['h2', 'http/1.1'] as const
 
 interface State extends ListenOptions {
+  readonly unprovenMax: number
   readonly server: Http2SecureServer
   readonly sockets: Set<TLSSocket>
   /** TCP connections whose TLS handshake has not ended, by their far end: nobody yet, and not waited for. */
@@ -235,6 +241,11 @@ const onConnection = (state: State, socket: Socket): void => {
   socket.on('close', () => {
     if (state.unproven.get(from) === socket) state.unproven.delete(from)
   })
+  if (state.unproven.size <= state.unprovenMax) return
+  const [first] = state.unproven
+  if (!first) return
+  state.unproven.delete(first[0])
+  first[1].destroy()
 }
 
 const farEnd = ({ remoteAddress, remotePort }: Socket): string => `${remoteAddress} ${remotePort}`
@@ -325,6 +336,8 @@ const openPort = (state: State): Promise<number> =>
 export const listen = async (options: ListenOptions): Promise<Listener> => {
   const server = createSecureServer({
     allowHTTP1: true,
+    // Not as a list: Node keeps a copy of it for every connection, in a piece of a larger buffer that stays with it: 8 KB each.
+    ALPNCallback: ({ protocols }: { readonly protocols: readonly string[] }) => PROTOCOLS.find(each => protocols.includes(each)),
     key: options.keyPem,
     cert: options.certPem,
     ca: options.authorityPem,
@@ -342,6 +355,7 @@ export const listen = async (options: ListenOptions): Promise<Listener> => {
   Object.assign(server, { headersTimeout: HEAD_MS_MAX, requestTimeout: REQUEST_MS_MAX, keepAliveTimeout: IDLE_MS_MAX })
   const state: State = {
     ...options,
+    unprovenMax: options.unprovenMax ?? UNPROVEN_MAX,
     server,
     sockets: new Set(),
     unproven: new Map(),

@@ -2,12 +2,17 @@
 
 import type { IncomingHttpHeaders } from 'node:http'
 import type { Identity } from '../base/pki.ts'
+import type { Arrival } from './arrivals.ts'
+import { BODY_BYTES_MAX, REQUEST_MS_MAX } from './limits.ts'
 
-/** Narrower bounds than the usual ones, for callers without a name. */
+/** Bounds of a body; those of callers without a name are narrower than the usual ones. */
 export interface BodyBound {
   readonly bytesMax: number
   readonly arrivesWithinMs: number
+  readonly arrival?: Arrival
 }
+
+export const USUAL_BOUND: BodyBound = { bytesMax: BODY_BYTES_MAX, arrivesWithinMs: REQUEST_MS_MAX }
 
 /** A device at the other end: its certificate is this authority's, but its dates may be wrong. DER. */
 export interface DevicePeer {

@@ -2,8 +2,20 @@
 
 import t from 'tap'
 import { type ExtraRoute, textResponse } from '../../../src/api/api.ts'
-import { LOG_STREAMS_MAX, STRANGER_BODY_BYTES_MAX, STRANGER_BODY_MS_MAX, STRANGERS_MAX } from '../../../src/api/limits.ts'
-import { configMap, createRig, pod } from './rig.ts'
+import type { Arrival } from '../../../src/api/arrivals.ts'
+import {
+  ARRIVING_BYTES_MAX,
+  ARRIVING_MAX,
+  LOG_STREAMS_MAX,
+  STRANGER_BODY_BYTES_MAX,
+  STRANGER_BODY_MS_MAX,
+  STRANGERS_MAX,
+} from '../../../src/api/limits.ts'
+import { USUAL_BOUND } from '../../../src/api/message.ts'
+import { ApiError } from '../../../src/base/errors.ts'
+import type { Identity } from '../../../src/base/pki.ts'
+import { until } from '../../contract/store-world.ts'
+import { ADMIN, configMap, createRig, pod } from './rig.ts'
 
 const MAPS = '/api/v1/namespaces/default/configmaps'
 /** Far above what any of these takes, far below what they took before. */
@@ -101,12 +113,14 @@ t.test('a JSON patch that copies or moves too much is refused before it is done'
 t.test('callers without a name are few at a time and say little; others do not notice them', async t => {
   const bounds: unknown[] = []
   const waiting: (() => void)[] = []
+  const working: (() => void)[] = []
   const join: ExtraRoute = {
     method: 'POST',
     path: '/join',
     anonymous: true,
     async handle(request) {
       await request.body()
+      await new Promise<void>(resolve => working.push(resolve))
       return textResponse('welcome')
     },
   }
@@ -124,12 +138,54 @@ t.test('callers without a name are few at a time and say little; others do not n
     })
   const strangers = Array.from({ length: 500 }, stranger)
   t.equal((await rig.ask('GET', MAPS)).status, 200)
-  t.equal(bounds.length, STRANGERS_MAX)
-  t.strictSame(bounds[0], { bytesMax: STRANGER_BODY_BYTES_MAX, arrivesWithinMs: STRANGER_BODY_MS_MAX })
+  t.match(bounds[0], { bytesMax: STRANGER_BODY_BYTES_MAX, arrivesWithinMs: STRANGER_BODY_MS_MAX })
   for (const done of waiting) done()
+  await until(() => working.length === STRANGERS_MAX)
+  t.equal((await rig.ask('GET', MAPS)).status, 200)
+  for (const done of working) done()
   const statuses = (await Promise.all(strangers)).map(answer => answer.status)
   t.equal(statuses.filter(status => status === 200).length, STRANGERS_MAX)
   t.equal(statuses.filter(status => status === 429).length, 500 - STRANGERS_MAX)
+})
+
+t.test('bodies that do not come take no places; the oldest give way, first to number, then to bytes', async t => {
+  const rig = await createRig()
+  const arrivals: Arrival[] = []
+  const slow = (identity: Identity) =>
+    rig.api.handle({
+      method: 'POST',
+      url: MAPS,
+      headers: { 'content-type': 'application/json' },
+      identity,
+      body: ({ arrival } = USUAL_BOUND) =>
+        new Promise((_, reject) => {
+          arrivals.push(arrival!)
+          arrival?.signal.addEventListener('abort', () => reject(new ApiError('Timeout', 'late')))
+        }),
+    })
+  const answers = Array.from({ length: ARRIVING_MAX + 10 }, () => slow(ADMIN))
+  t.equal((await rig.ask('GET', MAPS)).status, 200, 'many more than may be in work at once')
+  t.strictSame(
+    (await Promise.all(answers.slice(0, 10))).map(({ status }) => status),
+    Array(10).fill(504),
+  )
+  t.equal(
+    arrivals.findIndex(({ signal }) => !signal.aborted),
+    10,
+  )
+  arrivals[20]?.grew(ARRIVING_BYTES_MAX)
+  t.equal(
+    arrivals.findIndex(({ signal }) => !signal.aborted),
+    10,
+    'not above the bound yet',
+  )
+  arrivals.at(-1)?.grew(1)
+  t.equal(
+    arrivals.findIndex(({ signal }) => !signal.aborted),
+    21,
+    'until the bytes fit',
+  )
+  t.equal((await rig.ask('POST', MAPS, configMap('a'))).status, 201)
 })
 
 t.test('a log refused because too many are open lets go of the stream from the device', async t => {

@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import { type ClientHttp2Session, type ClientHttp2Stream, connect as connectH2 } from 'node:http2'
 import { request as requestH1 } from 'node:https'
-import { connect as connectTcp } from 'node:net'
+import { connect as connectTcp, type Socket } from 'node:net'
 import { connect as connectTls } from 'node:tls'
 import t, { type Test } from 'tap'
 import { type Listener, listen, type UpgradeHandler } from '../../../src/api/api.ts'
@@ -38,7 +38,7 @@ interface Port extends Rig {
   readonly url: string
 }
 
-const openPort = async (t: Test, onUpgrade?: UpgradeHandler): Promise<Port> => {
+const openPort = async (t: Test, onUpgrade?: UpgradeHandler, unprovenMax?: number): Promise<Port> => {
   const rig = await createRig()
   const listener = await listen({
     api: rig.api,
@@ -51,6 +51,7 @@ const openPort = async (t: Test, onUpgrade?: UpgradeHandler): Promise<Port> => {
     keyPem: serverPair.keyPem,
     authenticate: token => (token === 'sesame' ? { name: 'robot', groups: ['system:masters'] } : undefined),
     ...(onUpgrade ? { onUpgrade } : {}),
+    ...(unprovenMax ? { unprovenMax } : {}),
   })
   t.teardown(() => listener.close())
   return { ...rig, listener, url: `https://127.0.0.1:${listener.port}` }
@@ -228,6 +229,23 @@ t.test('connections that never end their handshake do not hold up the end of the
   await port.listener.close()
   t.ok(performance.now() - startedMs < 3000)
   await gone
+})
+
+t.test('of too many that never end their handshake the first ones are closed; who means it comes in', async t => {
+  const port = await openPort(t, undefined, 3)
+  const silent: Socket[] = []
+  const closed: number[] = []
+  for (const i of [0, 1, 2, 3, 4]) {
+    const socket = connectTcp(port.listener.port, '127.0.0.1')
+    t.teardown(() => socket.destroy())
+    socket.on('close', () => closed.push(i))
+    await once(socket, 'connect')
+    silent.push(socket)
+  }
+  await Promise.all(silent.slice(0, 2).map(socket => socket.destroyed || once(socket, 'close')))
+  t.equal((await askH1(port, 'GET', CMS, undefined, admin)).status, 200)
+  await (silent[2]?.destroyed || once(silent[2]!, 'close'))
+  t.same(closed.sort(), [0, 1, 2])
 })
 
 t.test('a taken port is refused with a hint', async t => {
