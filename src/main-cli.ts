@@ -59,6 +59,9 @@ export const runCommand = async (argv: readonly string[]): Promise<number> => {
     dataDirDefault: DATA_DIR_DEFAULT,
     importImages,
     listImages,
+    install: async (...asked) => (await import('./main-install.ts')).installHere(...asked),
+    uninstall: async (...asked) => (await import('./main-uninstall.ts')).uninstallHere(...asked),
+    checkMachine: async (...asked) => (await import('./main-check.ts')).checkMachine(...asked),
     writeBrokerFiles: async (...files) => (await import('./main-broker.ts')).writeBrokerFiles(...files),
     upgrades: async () => (await import('./main-upgrade.ts')).upgradeDesk,
   })

@@ -3,6 +3,7 @@
 
 import type { Readable, Writable } from 'node:stream'
 import type { Clock } from '../base/clock.ts'
+import type { CheckRequest, CheckRow, InstallRequest, InstallResult, Tell, UninstallRequest, UninstallResult } from './install-shapes.ts'
 import type { UpgradeDesk } from './upgrade-shapes.ts'
 
 export { runCli } from './run.ts'
@@ -84,4 +85,9 @@ export interface CliDeps {
   writeBrokerFiles(dataDir: string, out: string, options: BrokerFilesOptions): Promise<readonly string[]>
   /** The slots of this machine's program; see upgrade-shapes.ts. */
   upgrades(): Promise<UpgradeDesk>
+  /** Installs this program on this machine or below another root. Rejects with one line and a hint; run again it goes on. */
+  install(request: InstallRequest, hooks: { readonly signal: AbortSignal; readonly tell: Tell }): Promise<InstallResult>
+  uninstall(request: UninstallRequest, hooks: { readonly tell: Tell }): Promise<UninstallResult>
+  /** Looks whether this machine can do what a role needs; changes nothing that stays. */
+  checkMachine(request: CheckRequest, hooks: { readonly tell: Tell }): Promise<readonly CheckRow[]>
 }

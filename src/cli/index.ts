@@ -20,6 +20,13 @@ export const VERBS: readonly VerbEntry[] = [
   { name: 'device', summary: 'ask the agent on this machine, without the server', load: () => import('./device.ts') },
   { name: 'hold', summary: 'list and lift the holds that operators made at their devices', load: () => import('./hold.ts') },
   { name: 'node', summary: 'decide about devices: follow a restored server, fence and unfence', load: () => import('./node.ts') },
+  {
+    name: 'check',
+    summary: 'see whether this machine can do what a role needs, and what to do about it',
+    load: () => import('./check.ts'),
+  },
+  { name: 'install', summary: 'make this machine a server or a device that starts by itself', load: () => import('./install.ts') },
+  { name: 'uninstall', summary: 'take back what install did', load: () => import('./uninstall.ts') },
   { name: 'broker', summary: 'write the configuration of an MQTT broker for this cluster', load: () => import('./broker.ts') },
   { name: 'upgrade', summary: 'bring in a new version of this program, on trial', load: () => import('./upgrade.ts') },
   { name: 'api-resources', summary: 'list what the server has kinds for', load: () => import('./api-resources.ts') },

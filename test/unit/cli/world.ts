@@ -53,6 +53,10 @@ class Screen extends PassThrough {
   }
 }
 
+const notHere = async (): Promise<never> => {
+  throw new Error('this world has no machine to install on')
+}
+
 /** Runs one command line in this process. */
 export const runHelio = async (argv: readonly string[], dataDir: string, options: RunOptions = {}): Promise<Ran> => {
   const stdout = new Screen(options.tty ?? false, options.onStdout)
@@ -69,6 +73,9 @@ export const runHelio = async (argv: readonly string[], dataDir: string, options
     verifyProgram: async () => {
       throw new Error('verify program: nothing is packaged here')
     },
+    install: notHere,
+    uninstall: notHere,
+    checkMachine: notHere,
     dataDirDefault: dataDir,
     ...noImages,
     ...options.images,
