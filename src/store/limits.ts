@@ -78,7 +78,7 @@ export const CLOSING_SNAPSHOT_BYTES_MAX = 8 * 1024 * 1024
 /** A snapshot that failed is tried again after this long. */
 export const SNAPSHOT_RETRY_MS = 30 * 60_000
 /** Rows of an older version sealed in one transaction: at most so many of the largest in memory. */
-export const SEAL_ROWS = 50
+export const SEAL_ROWS = 100
 /** Rows per statement while a snapshot is written or a database is read. */
 export const COPY_ROWS = 500
 /** Free pages of the database are given back to the disk after a snapshot, when there are so many and they are more than half of the file … */

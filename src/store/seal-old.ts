@@ -28,28 +28,27 @@ const ROWS: Readonly<Record<Table, string>> = {
     'SELECT rowid AS id, key, revision, createRevision, value, sum FROM current WHERE rowid > ? AND substr(key, 1, ?) = ? ORDER BY rowid LIMIT ?',
   log: 'SELECT revision AS id, key, revision, createRevision, value, sum FROM log WHERE revision > ? AND substr(key, 1, ?) = ? ORDER BY revision LIMIT ?',
 }
-const UPDATE: Readonly<Record<Table, string>> = {
-  current: 'UPDATE current SET value = ?, sum = ? WHERE rowid = ?',
-  log: 'UPDATE log SET value = ?, sum = ? WHERE revision = ?',
-}
+/** `?1`: JSON, one [id, offset, size, sum] a row; `?2`: the values end to end. Atomic by itself. */
+const updateOf = (table: string, id: string): string =>
+  `UPDATE ${table} SET value = substr(?2, part.at, part.size), sum = part.sum
+   FROM (SELECT value->>0 AS id, value->>1 AS at, value->>2 AS size, value->>3 AS sum FROM json_each(?1)) AS part WHERE ${table}.${id} = part.id`
+const UPDATE: Readonly<Record<Table, string>> = { current: updateOf('current', 'rowid'), log: updateOf('log', 'revision') }
 
-/** Seals a few rows after `from` in one transaction; settles with the last one looked at. */
+/** Seals a few rows after `from` at once; settles with the last one looked at. */
 const sealSome = async (database: Database, codec: Codec, table: Table, prefix: string, from: number): Promise<number | undefined> => {
   const rows = await database.all<SqlRow & { readonly id: number }>(ROWS[table], [from, prefix.length, prefix, SEAL_ROWS])
   if (rows.length === 0) return undefined
-  await database.exec('BEGIN')
-  try {
-    for (const row of rows) {
-      // Log rows from before what was loaded may be damaged; they are on their way out, and get no new sum.
-      if (!isIntact(row)) continue
-      const value = codec.toDisk(row.key, codec.fromDisk(row.key, row.value))
-      await database.run(UPDATE[table], [value, rowSum({ ...row, value }), row.id])
-    }
-    await database.exec('COMMIT')
-  } catch (error) {
-    await database.exec('ROLLBACK')
-    throw error
-  }
+  const values: Buffer[] = []
+  let at = 1
+  // Log rows from before what was loaded may be damaged; they are on their way out, and get no new sum.
+  const tuples = rows.filter(isIntact).map(row => {
+    const value = codec.toDisk(row.key, codec.fromDisk(row.key, row.value))
+    values.push(value)
+    const tuple = [row.id, at, value.length, rowSum({ ...row, value })]
+    at += value.length
+    return tuple
+  })
+  await database.run(UPDATE[table], [JSON.stringify(tuples), Buffer.concat(values)])
   return rows.at(-1)!.id
 }
 
