@@ -17,6 +17,7 @@ import { systemExec } from './host/exec.ts'
 import { hostFacts } from './host/facts.ts'
 import { systemFiles } from './host/files.ts'
 import { jsonLog, type LogLevel } from './host/log.ts'
+import { openNotifier } from './host/notify.ts'
 import { systemPki } from './host/pki.ts'
 import { systemRandom } from './host/random.ts'
 import { openSealer } from './host/seal.ts'
@@ -179,6 +180,7 @@ export const runAgent = async (argv: readonly string[]): Promise<number> => {
     complain(obstacle.problem, obstacle.hint)
     return 2
   }
+  const notifier = openNotifier({ exec: systemExec, clock: systemClock, log: jsonLog('error'), pid: process.pid }, process.env)
   try {
     const clock = deviceClock()
     const dataDir = String(options['dataDir'])
@@ -201,8 +203,11 @@ export const runAgent = async (argv: readonly string[]): Promise<number> => {
     )
     const came = heedSignals()
     process.stdout.write(`ready ${agent.nodeName}\n`)
+    void notifier.ready(`${agent.nodeName}: pods are looked after`)
+    notifier.feed(() => agent.probe())
     trial.ready(agentHealth(dataDir))
     return await untilStopped(() => {
+      notifier.stopping()
       trial.stop()
       return agent.close()
     }, came)

@@ -6,8 +6,10 @@ import { join, resolve } from 'node:path'
 import { clockWithFloor } from './base/clock-floor.ts'
 import { messageOf } from './base/errors.ts'
 import { systemClock } from './host/clock.ts'
+import { systemExec } from './host/exec.ts'
 import { systemFiles } from './host/files.ts'
 import { jsonLog, type LogLevel } from './host/log.ts'
+import { openNotifier } from './host/notify.ts'
 import { systemPki } from './host/pki.ts'
 import { systemRandom } from './host/random.ts'
 import { openByteSealer } from './host/seal.ts'
@@ -42,6 +44,8 @@ export const runServer = async (argv: readonly string[]): Promise<number> => {
   const wrong = clock.complaint()
   if (wrong !== undefined) log.error(wrong, { hint: 'set the clock: people’s certificates may be refused until then; devices are not' })
   const deps = { clock, random: systemRandom, log, files: systemFiles, pki: systemPki }
+  const notifier = openNotifier({ exec: systemExec, clock: systemClock, log, pid: process.pid }, process.env)
+  const probes: (() => Promise<void>)[] = []
   const closers: (() => Promise<void>)[] = []
   const early = { came: () => false }
   const close = async (): Promise<void> => {
@@ -67,6 +71,7 @@ export const runServer = async (argv: readonly string[]): Promise<number> => {
       },
     )
     closers.push(() => server.close())
+    probes.push(() => server.probe())
     early.came = heedSignals()
     process.stdout.write(`ready ${server.url}\n`)
     if (options['noAgent'] !== true) {
@@ -85,13 +90,17 @@ export const runServer = async (argv: readonly string[]): Promise<number> => {
         },
       )
       closers.push(() => agent.close())
+      probes.push(() => agent.probe())
     }
+    void notifier.ready(`answers at ${server.url}`)
+    notifier.feed(() => Promise.allSettled(probes.map(probe => probe())))
     trial.ready(allHealthy([serverHealth(dataDir, server.url), ...(options['noAgent'] === true ? [] : [agentHealth(dataDir)])]))
   } catch (error) {
     await close().catch((closing: unknown) => complain(`stop: ${messageOf(closing)}`))
     return explain(error)
   }
   return untilStopped(() => {
+    notifier.stopping()
     trial.stop()
     return close()
   }, early.came)

@@ -80,6 +80,8 @@ export interface Agent {
   readonly nodeName: string
   /** Images came or went (another process imported). */
   imagesChanged(): void
+  /** A sign of life: settles, well or not, unless the database hangs. */
+  probe(): Promise<void>
   /** A process stop: settles when the agent holds nothing any more; all pods go on running. */
   close(): Promise<void>
 }
@@ -263,6 +265,7 @@ export const startAgent = async (deps: AgentDeps): Promise<Agent> => {
   return {
     nodeName,
     imagesChanged,
+    probe: () => memory.probe(),
     async close() {
       hold.node?.close()
       parts.rotation.close()

@@ -60,6 +60,8 @@ export interface AgentMemory {
   /** A small value by name that may be lost, such as the node's last status. */
   fact(key: string): unknown
   saveFact(key: string, value: unknown): Promise<void>
+  /** Settles when the database has answered, behind all it was asked before; writes nothing. */
+  probe(): Promise<void>
   close(): Promise<void>
 }
 
@@ -219,6 +221,7 @@ export const openMemory = async (deps: MemoryDeps): Promise<AgentMemory> => {
     savePods: changes => inTurn(() => writePods(loaded, changes)),
     fact: key => parse(facts.get(`fact/${key}`)),
     saveFact: (key, value) => inTurn(() => writeRow(loaded, `fact/${key}`, JSON.stringify(value))),
+    probe: () => database.exec('SELECT 1'),
     close: () => inTurn(() => database.close()),
   }
 }

@@ -22,7 +22,8 @@ const OPTIONS = [...ROLE_OPTIONS.server, ...ROLE_OPTIONS.agent].filter(
 const ROLE_FLAGS: readonly FlagSpec[] = OPTIONS.map(({ flag, type, value, choices, describe }) => ({
   flag,
   type: type === 'switch' ? 'switch' : 'text',
-  describe: flag === 'config' ? 'configuration manifest to begin from; else the one installed' : describe,
+  // What stands in brackets is the role's own default.
+  describe: flag === 'config' ? 'configuration manifest to begin from; else the one installed' : describe.replace(/ \(.*\)$/, ''),
   ...(value === undefined ? {} : { value }),
   ...(choices === undefined ? {} : { choices }),
 }))

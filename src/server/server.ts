@@ -72,6 +72,8 @@ export interface Server {
   /** `https://127.0.0.1:6443`. */
   readonly url: string
   readonly joinToken: string
+  /** A sign of life: settles, well or not, unless the store hangs. */
+  probe(): Promise<void>
   /** Settles when everything is on disk and every connection is closed. */
   close(): Promise<void>
 }
@@ -188,7 +190,7 @@ export const startServer = async (deps: ServerDeps, config: ServerConfiguration)
   const parts: Parts = { store }
   try {
     const url = await assemble(deps, config, { clusterCIDR, credentials, brokerIdentity, parts, startedMs })
-    return { url, joinToken: credentials.joinToken, close: () => closeAll(parts) }
+    return { url, joinToken: credentials.joinToken, probe: () => store.flush(), close: () => closeAll(parts) }
   } catch (error) {
     // A store left open would look like a loss at the next start.
     await closeAll(parts)
