@@ -151,7 +151,7 @@ const take = (state: DeviceState, input: Input, outputs: Outputs): Iterable<stri
       return takeRestart(input.uid, input.containers, input.why, state)
     case 'contact':
       state.contact = input.contact
-      return allUids(state).filter(uid => silenceOf(state.pods.get(uid)?.pod, state.contact) !== undefined)
+      return allUids(state).filter(uid => silenceOf(state.pods.get(uid)?.pod, state.contact, false) !== undefined)
     case 'device':
       state.device = input.device
       return allUids(state)

@@ -8,7 +8,7 @@ import { holdOf, settleHold } from './holds.ts'
 import type { DeviceState, Output } from './machine.ts'
 import type { Note } from './observe.ts'
 import { type Plan, plan } from './plan.ts'
-import type { Now, PodMemory, PodRecord } from './pod-record.ts'
+import { isRunning, type Now, type PodMemory, type PodRecord } from './pod-record.ts'
 import { podStatus } from './pod-status.ts'
 import { silenceOf } from './silence.ts'
 import { podLayout } from './volumes.ts'
@@ -29,7 +29,7 @@ export const reconcile = (uid: string, outputs: Outputs): void => {
     around: state.around,
     networkReady: state.network.config !== undefined,
     hold: holdOf(state, uid),
-    silence: silenceOf(record.pod, state.contact),
+    silence: silenceOf(record.pod, state.contact, [...record.containers.values()].some(isRunning)),
   }
   const planned = plan(record, layoutOf(record, state), world, now)
   record.terminal = planned.terminal

@@ -36,18 +36,22 @@ export interface Silence {
   readonly text: string
 }
 
-/** Undefined for a pod that does not ask for it. */
-export const silenceOf = (pod: Pod | undefined, contact: ContactState): Silence | undefined => {
+/**
+ * Undefined for a pod that does not ask for it. `runs`: some of it runs, so the server was heard since the device was switched on, though the
+ * agent that heard it may have ended before that was on disk.
+ */
+export const silenceOf = (pod: Pod | undefined, contact: ContactState, runs: boolean): Silence | undefined => {
   const afterMs = durationOf(pod, STOP_AFTER)
   if (afterMs === undefined) return undefined
+  const patienceMs = runs ? Math.max(contact.patienceMs, SILENCE_PATIENCE_MS) : contact.patienceMs
   const noticedAtMs = contact.noticedAtMs ?? Number.NEGATIVE_INFINITY
   const stopAtMs = contact.connected
     ? Number.POSITIVE_INFINITY
-    : Math.max(contact.sinceAtMs + Math.min(afterMs, contact.patienceMs), noticedAtMs + Math.min(afterMs, SILENCE_PATIENCE_MS))
+    : Math.max(contact.sinceAtMs + Math.min(afterMs, patienceMs), noticedAtMs + Math.min(afterMs, SILENCE_PATIENCE_MS))
   const text =
-    contact.patienceMs < 0
+    patienceMs < 0
       ? `not started since the device was switched on without contact with the server; stop-after is ${durationText(afterMs)}`
-      : `stopped after ${durationText(Math.min(afterMs, contact.patienceMs))} without contact with the server`
+      : `stopped after ${durationText(Math.min(afterMs, patienceMs))} without contact with the server`
   return { stopAtMs, text }
 }
 

@@ -113,6 +113,27 @@ t.test('an agent that does not know how long the server was silent waits a littl
   t.same(m.running(), [])
 })
 
+t.test('what runs was allowed to start: an agent that ended before it wrote down the contact leaves it a while', async t => {
+  const m = openModel()
+  m.give(document([fenced('a'), fenced('b')]))
+  m.run(1000)
+  m.reboot()
+  m.heard(true)
+  m.run(1000)
+  const running = m.running()
+  t.equal(running.length, 2)
+  // The disk says that the device has been switched on since, and nothing of contact.
+  m.contact = { ...REBOOTED, sinceAtMs: m.nowMs }
+  m.restart()
+  m.run(MINUTE - 1000)
+  t.same(m.running(), running)
+  m.run(60 * MINUTE)
+  t.same(m.running(), [], 'and then they stay stopped')
+  m.heard(true)
+  m.run(1000)
+  t.equal(m.running().length, 2)
+})
+
 t.test('a deleted pod leaves although the server is silent', async t => {
   const m = openModel()
   m.give(document([fenced('a', '1m')]))
