@@ -16,13 +16,13 @@ interface Postject {
 }
 
 /** The npm package, its integrity checked against the pin, unpacked once; answers the path of its Node. */
-const fetchNode = ({ node }: Target, cache: string): string => {
-  const folder = once(join(cache, `${node.package}-${node.version}`), draft => {
-    run(['npm', 'pack', '--silent', '--ignore-scripts', `${node.package}@${node.version}`, '--pack-destination', draft])
+const fetchNode = async ({ node }: Target, cache: string): Promise<string> => {
+  const folder = await once(join(cache, `${node.package}-${node.version}`), async draft => {
+    await run(['npm', 'pack', '--silent', '--ignore-scripts', `${node.package}@${node.version}`, '--pack-destination', draft])
     const archive = join(draft, `${node.package}-${node.version}.tgz`)
     const found = `sha512-${createHash('sha512').update(readFileSync(archive)).digest('base64')}`
     if (found !== node.integrity) throw new Error(`fetch ${node.package}: not the bytes that are pinned`)
-    run(['tar', '-xzf', archive, '-C', draft, '--no-same-owner', 'package/bin/node', 'package/LICENSE'])
+    await run(['tar', '-xzf', archive, '-C', draft, '--no-same-owner', 'package/bin/node', 'package/LICENSE'])
     rmSync(archive)
   })
   return join(folder, 'package/bin/node')
@@ -35,14 +35,14 @@ const programOf = (bundle: string): string => {
   return start + bundle.slice(bundle.indexOf('\n') + 1)
 }
 
-const blobOf = (target: Target, node: string, program: string, cache: string): Buffer => {
+const blobOf = async (target: Target, node: string, program: string, cache: string): Promise<Buffer> => {
   const key = sha256Of(program, JSON.stringify(target)).slice(0, 16)
-  const folder = once(join(cache, `blob-${target.name}-${key}`), draft => {
+  const folder = await once(join(cache, `blob-${target.name}-${key}`), async draft => {
     writeFileSync(join(draft, 'helio.cjs'), program)
     const config = { main: 'helio.cjs', output: 'blob', disableExperimentalSEAWarning: true, useCodeCache: true, execArgv: target.flags }
     writeFileSync(join(draft, 'sea.json'), JSON.stringify(config))
     // Without a fixed seed the hashes of strings, and with them the code cache, differ each time; V8 leaves the seed out of what must match.
-    run([...target.emulator, node, ...target.flags, '--random-seed=1', '--experimental-sea-config', 'sea.json'], { cwd: draft })
+    await run([...target.emulator, node, ...target.flags, '--random-seed=1', '--experimental-sea-config', 'sea.json'], { cwd: draft })
   })
   return readFileSync(join(folder, 'blob'))
 }
@@ -56,15 +56,15 @@ export const buildExecutable = async (
   folders: { readonly nodes: string; readonly work: string },
   out: string,
 ): Promise<void> => {
-  const node = fetchNode(target, folders.nodes)
-  const blob = blobOf(target, node, programOf(bundle), folders.work)
+  const node = await fetchNode(target, folders.nodes)
+  const blob = await blobOf(target, node, programOf(bundle), folders.work)
   mkdirSync(dirname(out), { recursive: true })
   const draft = mkdtempSync(join(dirname(out), '.draft-'))
   try {
     const file = join(draft, 'helio')
     copyFileSync(node, file)
     chmodSync(file, 0o755)
-    run([`${target.triple}-strip`, '--strip-all', file])
+    await run([`${target.triple}-strip`, '--strip-all', file])
     const { inject } = createRequire(import.meta.url)('postject') as Postject
     await inject(file, RESOURCE, blob, { sentinelFuse: FUSE })
     writeFileSync(file, Buffer.concat([addon, Buffer.from(footerOf(addon))]), { flag: 'a' })

@@ -1,9 +1,11 @@
 // npm run package [-- --target linux-x64,… --key FILE --out DIR]: one self-contained executable a board under build/, with checksums, a
-// bill of materials and, given an Ed25519 key (PEM), signatures. The same commit and key give the same bytes.
-// --no-xz leaves the compressed copies out; --fresh compiles all anew, in a folder of its own. Needs Debian's compilers for the targets asked for, and qemu-user-static for those this machine cannot run.
+// bill of materials and, given an Ed25519 key (PEM), signatures. The same commit and key give the same bytes. Needs Debian's compilers for
+// the targets asked for, and qemu-user-static for those this machine cannot run. --no-xz leaves the compressed copies out; --fresh compiles
+// all anew, in a folder of its own; --trial is what tests package: a key forgotten at once, quick compression, and a target whose tools are
+// missing is skipped aloud, which where CHECK_ALL_TARGETS is set is a failure.
 
-import { createPrivateKey, createPublicKey, type KeyObject } from 'node:crypto'
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject } from 'node:crypto'
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { basename, join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { keyIdOf, signProgram } from '../../src/main-signature.ts'
@@ -11,13 +13,17 @@ import { buildAddon, sqliteVersion } from './addon.ts'
 import { buildExecutable } from './executable.ts'
 import { type SbomInput, sbomOf } from './sbom.ts'
 import { run, sha256Of } from './shell.ts'
-import { TARGETS, type Target } from './targets.ts'
+import { TARGETS, type Target, toolsOf } from './targets.ts'
 
 const ROOT = join(import.meta.dirname, '../..')
 /** Nodes, and unless --fresh what was compiled and bundled. */
 const CACHE = join(ROOT, 'build/cache')
+/** What the bytes are made of. */
+const SOURCES = ['src', 'tsup.config.ts', 'package-lock.json', 'scripts/package']
 /** What an executable may weigh as xz; the packager fails above. */
 const XZ_BYTES_MAX = 32 * 1024 * 1024
+/** A release takes its time; a trial's copy, an eighth larger, must keep the bound as well. */
+const XZ_LEVEL = { release: '-6', trial: '-2' } as const
 
 interface Build {
   readonly version: string
@@ -29,7 +35,7 @@ interface Build {
   readonly out: string
   /** What is compiled and bundled. */
   readonly work: string
-  readonly xz: boolean
+  readonly xz: keyof typeof XZ_LEVEL | undefined
 }
 
 const say = (line: string): void => {
@@ -43,17 +49,22 @@ const readKey = (path: string): KeyObject => {
   return key
 }
 
-const readBuild = (keyFile: string | undefined): Omit<Build, 'out' | 'work' | 'xz'> => {
+const readBuild = async (key: KeyObject | undefined): Promise<Omit<Build, 'out' | 'work' | 'xz'>> => {
   const { version } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as { version: string }
-  const dirty = run(['git', 'status', '--porcelain', '--', 'src', 'tsup.config.ts', 'package-lock.json', 'scripts/package'], { cwd: ROOT })
-  const commit = run(['git', 'rev-parse', 'HEAD'], { cwd: ROOT }).trim() + (dirty === '' ? '' : '-changed')
-  const epoch = process.env['SOURCE_DATE_EPOCH'] ?? run(['git', 'log', '-1', '--format=%ct'], { cwd: ROOT }).trim()
-  return { version, commit, epoch, key: keyFile === undefined ? undefined : readKey(keyFile) }
+  const dirty = await run(['git', 'status', '--porcelain', '--', ...SOURCES], { cwd: ROOT })
+  const head = await run(['git', 'rev-parse', 'HEAD'], { cwd: ROOT })
+  const epoch = process.env['SOURCE_DATE_EPOCH'] ?? (await run(['git', 'log', '-1', '--format=%ct', head.trim()], { cwd: ROOT }))
+  return { version, commit: head.trim() + (dirty === '' ? '' : '-changed'), epoch: epoch.trim(), key }
 }
 
-/** The bundle's text and the files it was made of. */
-const bundle = (build: Build): { text: string; sources: string[] } => {
-  const folder = join(build.work, 'bundle')
+interface Bundle {
+  readonly text: string
+  /** The files it was made of. */
+  readonly sources: readonly string[]
+}
+
+const bundle = async (build: Build): Promise<Bundle> => {
+  const folder = join(build.work, `bundle-${process.pid}`)
   const env = {
     ...process.env,
     HELIO_OUT_DIR: folder,
@@ -62,18 +73,25 @@ const bundle = (build: Build): { text: string; sources: string[] } => {
     SOURCE_DATE_EPOCH: build.epoch,
     HELIO_RELEASE_KEY: build.key ? createPublicKey(build.key).export({ type: 'spki', format: 'der' }).toString('base64') : '',
   }
-  run([join(ROOT, 'node_modules/.bin/tsup'), '--metafile', '--silent'], { cwd: ROOT, env })
+  await run([join(ROOT, 'node_modules/.bin/tsup'), '--metafile', '--silent'], { cwd: ROOT, env })
   const { inputs } = JSON.parse(readFileSync(join(folder, 'metafile-cjs.json'), 'utf8')) as { inputs: Record<string, unknown> }
-  return { text: readFileSync(join(folder, 'helio'), 'utf8'), sources: Object.keys(inputs) }
+  const text = readFileSync(join(folder, 'helio'), 'utf8')
+  rmSync(folder, { recursive: true })
+  return { text, sources: Object.keys(inputs) }
 }
 
 const megabytes = (path: string): string => `${(statSync(path).size / 1024 / 1024).toFixed(1)} MB`
 
 /** Everything that belongs to one executable: it, itself as xz, its bill of materials, its signature. Answers the files. */
-const release = async (target: Target, build: Build, made: ReturnType<typeof bundle>): Promise<string[]> => {
+const release = async (target: Target, build: Build, made: Bundle): Promise<string[]> => {
   const file = join(build.out, `helio-${target.name}`)
   for (const end of ['', '.xz', '.sig', '.cdx.json']) rmSync(file + end, { force: true })
-  await buildExecutable(target, { bundle: made.text, addon: buildAddon(target, build.work) }, { nodes: CACHE, work: build.work }, file)
+  await buildExecutable(
+    target,
+    { bundle: made.text, addon: await buildAddon(target, build.work) },
+    { nodes: CACHE, work: build.work },
+    file,
+  )
   const sha256 = sha256Of(readFileSync(file))
   const { packages } = JSON.parse(readFileSync(join(ROOT, 'package-lock.json'), 'utf8')) as { packages: SbomInput['locked'] }
   const builtAt = new Date(Number(build.epoch) * 1000).toISOString()
@@ -81,7 +99,7 @@ const release = async (target: Target, build: Build, made: ReturnType<typeof bun
   const sbom = sbomOf({ target, version, commit, builtAt, sha256, sqlite: sqliteVersion(), locked: packages, sources: made.sources })
   writeFileSync(`${file}.cdx.json`, `${JSON.stringify(sbom, null, 2)}\n`)
   const xz = build.xz ? [`${file}.xz`] : []
-  if (build.xz) run(['xz', '-6', '--threads=1', '--keep', file])
+  if (build.xz) await run(['xz', XZ_LEVEL[build.xz], '--threads=1', '--keep', file])
   say(`${basename(file)}: ${[file, ...xz].map(megabytes).join(', as xz ')}, sha256 ${sha256}`)
   for (const path of xz)
     if (statSync(path).size > XZ_BYTES_MAX) throw new Error(`package ${target.name}: more than ${XZ_BYTES_MAX} bytes as xz`)
@@ -97,6 +115,7 @@ const OPTIONS = {
   out: { type: 'string', default: 'build' },
   'no-xz': { type: 'boolean', default: false },
   fresh: { type: 'boolean', default: false },
+  trial: { type: 'boolean', default: false },
 } as const
 
 const chosen = (text: string | undefined): readonly Target[] => {
@@ -108,23 +127,39 @@ const chosen = (text: string | undefined): readonly Target[] => {
 
 const makeAll = async (targets: readonly Target[], build: Build): Promise<void> => {
   if (build.commit.endsWith('-changed')) say('WARNING: the sources differ from the commit; nobody can build these bytes again')
-  const made = bundle(build)
-  const files: string[] = []
-  for (const target of targets) files.push(...(await release(target, build, made)))
+  const made = await bundle(build)
+  const files = (await Promise.all(targets.map(target => release(target, build, made)))).flat()
   writeFileSync(join(build.out, 'SHA256SUMS'), files.map(file => `${sha256Of(readFileSync(file))}  ${basename(file)}\n`).join(''))
   if (build.key) say(`signed with key ${keyIdOf(createPublicKey(build.key))}`)
   else process.stderr.write('WARNING: NOT SIGNED. Boards cannot tell these files from forged ones; give --key FILE (Ed25519, PEM)\n')
 }
 
+/** Those that can be built here. */
+const withTools = (targets: readonly Target[]): Target[] =>
+  targets.filter(target => {
+    const missing = toolsOf(target).filter(tool => !(process.env['PATH'] ?? '').split(':').some(folder => existsSync(join(folder, tool))))
+    if (missing.length === 0) return true
+    process.stderr.write(`SKIPPED ${target.name}: ${missing.join(', ')} not installed; scripts/install --tests installs them as root\n`)
+    if (process.env['CHECK_ALL_TARGETS']) process.exitCode = 1
+    return false
+  })
+
 const main = async (): Promise<void> => {
   const { values } = parseArgs({ options: OPTIONS })
-  const targets = chosen(values.target)
+  const targets = values.trial ? withTools(chosen(values.target)) : chosen(values.target)
+  const key = values.key === undefined ? undefined : readKey(values.key)
   const out = resolve(ROOT, values.out)
   mkdirSync(CACHE, { recursive: true })
   mkdirSync(out, { recursive: true })
   const work = values.fresh ? mkdtempSync(join(out, '.fresh-')) : CACHE
   try {
-    await makeAll(targets, { ...readBuild(values.key), out, work, xz: !values['no-xz'] })
+    const xz = values['no-xz'] ? undefined : values.trial ? 'trial' : 'release'
+    await makeAll(targets, {
+      ...(await readBuild(key ?? (values.trial ? generateKeyPairSync('ed25519').privateKey : undefined))),
+      out,
+      work,
+      xz,
+    })
   } finally {
     if (values.fresh) rmSync(work, { recursive: true, force: true })
   }

@@ -23,7 +23,7 @@ export interface SbomInput {
   readonly sources: readonly string[]
 }
 
-const FOLDER = /^(?:.*\/)?node_modules\/(?:@[^/]+\/)?[^/]+/
+const FOLDER = /node_modules\/(?:.*\/node_modules\/)?(?:@[^/]+\/)?[^/]+/
 
 const hashesOf = (integrity: string | undefined): { alg: string; content: string }[] =>
   integrity?.startsWith('sha512-') ? [{ alg: 'SHA-512', content: Buffer.from(integrity.slice(7), 'base64').toString('hex') }] : []

@@ -1,9 +1,10 @@
 // Running build tools, and folders that are complete or not there at all.
 
-import { execFileSync } from 'node:child_process'
+import { execFile } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { existsSync, mkdtempSync, renameSync, rmSync } from 'node:fs'
 import { dirname, join } from 'node:path'
+import { promisify } from 'node:util'
 
 export const sha256Of = (...parts: readonly (string | Uint8Array)[]): string => {
   const hash = createHash('sha256')
@@ -11,11 +12,18 @@ export const sha256Of = (...parts: readonly (string | Uint8Array)[]): string => 
   return hash.digest('hex')
 }
 
-/** Standard output. Throws one line with the program's own last words. */
-export const run = (words: readonly string[], options: { readonly cwd?: string; readonly env?: NodeJS.ProcessEnv } = {}): string => {
+const OUTPUT_BYTES_MAX = 64 * 1024 * 1024
+
+/** Standard output. Rejects with one line that has the program's own last words. */
+export const run = async (
+  words: readonly string[],
+  options: { readonly cwd?: string; readonly env?: NodeJS.ProcessEnv } = {},
+): Promise<string> => {
   const [program = '', ...rest] = words
   try {
-    return execFileSync(program, rest, { ...options, encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'], maxBuffer: 64 * 1024 * 1024 })
+    const done = promisify(execFile)(program, rest, { ...options, encoding: 'utf8', maxBuffer: OUTPUT_BYTES_MAX })
+    done.child.stdin?.end()
+    return (await done).stdout
   } catch (error) {
     const { code, stderr } = error as { code?: string; stderr?: string }
     if (code === 'ENOENT') throw new Error(`run ${program}: it is not installed`)
@@ -24,12 +32,12 @@ export const run = (words: readonly string[], options: { readonly cwd?: string; 
 }
 
 /** The folder, made by `make` unless an earlier run finished it. */
-export const once = (folder: string, make: (folder: string) => void): string => {
+export const once = async (folder: string, make: (folder: string) => Promise<void>): Promise<string> => {
   if (existsSync(folder)) return folder
   const draft = mkdtempSync(join(dirname(folder), '.draft-'))
   try {
-    make(draft)
-    renameSync(draft, folder)
+    await make(draft)
+    if (!existsSync(folder)) renameSync(draft, folder)
   } finally {
     rmSync(draft, { recursive: true, force: true })
   }

@@ -13,6 +13,13 @@ export interface Target {
   readonly flags: readonly string[]
 }
 
+/** Programs that building for a target takes, all by Debian's names. */
+export const toolsOf = ({ triple, emulator }: Target): string[] => [
+  ...['gcc', 'g++', 'strip', 'objdump'].map(tool => `${triple}-${tool}`),
+  ...emulator.slice(0, 1),
+  'xz',
+]
+
 const FLAGS = ['--max-semi-space-size=8']
 
 export const TARGETS: readonly Target[] = [
