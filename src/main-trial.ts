@@ -83,8 +83,12 @@ const podsOf = async (dataDir: string): Promise<readonly Seen[]> => {
   })
 }
 
+/** Above this the system knows no socket path, and the agent does without. */
+const SOCKET_PATH_BYTES_MAX = 107
+
 /** The agent answers on its socket, and the pods that ran before it are in its hands: adopted, or started again. */
 export const agentHealth = (dataDir: string): HealthCheck => {
+  if (Buffer.byteLength(join(dataDir, 'agent.sock')) > SOCKET_PATH_BYTES_MAX) return async () => undefined
   // What ran is asked at once, and what became of it is asked later.
   const before = podsOf(dataDir).then(
     pods => ({ ran: new Set(pods.filter(pod => pod.running).map(pod => pod.uid)) }),

@@ -229,7 +229,7 @@ export const wipe = (dataDir: string, cgroups: readonly string[] = []): void => 
   }
   const mounts = readFileSync('/proc/self/mounts', 'utf8')
     .split('\n')
-    .map(line => line.split(' ')[1] ?? '')
+    .map(line => (line.split(' ')[1] ?? '').replaceAll('\\040', ' '))
     .filter(path => path.startsWith(`${dataDir}/`))
     .reverse()
   for (const path of mounts) execFileSync('umount', ['-l', path], { stdio: 'ignore' })
