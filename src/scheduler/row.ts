@@ -48,7 +48,7 @@ const NOT_READY: Taint = { key: 'node.kubernetes.io/not-ready', effect: 'NoSched
 const OFFLINE: Taint = { key: 'heliopause.io/offline', effect: 'PreferNoSchedule' }
 const UNSCHEDULABLE: Taint = { key: 'node.kubernetes.io/unschedulable', effect: 'NoSchedule' }
 
-/** A node that is not Ready, not in contact or cordoned repels pods before its taint has been written. */
+/** A node that is not Ready, not in contact or cordoned repels pods before its taint has been written: where it will stand, at the end. */
 const taintsOf = (node: Node): readonly Taint[] => {
   const taints = node.spec?.taints ?? []
   const ready = node.status?.conditions?.find(condition => condition.type === 'Ready')?.status
@@ -57,7 +57,7 @@ const taintsOf = (node: Node): readonly Taint[] => {
     ...(contactState(node) === 'Offline' ? [OFFLINE] : []),
     ...(node.spec?.unschedulable ? [UNSCHEDULABLE] : []),
   ]
-  return [...implied.filter(one => !taints.some(taint => taint.key === one.key && taint.effect === one.effect)), ...taints]
+  return [...taints, ...implied.filter(one => !taints.some(taint => taint.key === one.key && taint.effect === one.effect))]
 }
 
 const allocatableOf = (node: Node): Record<string, number> => {

@@ -144,8 +144,17 @@ const bind = (pod: Pod, node: string, position: number): Action[] => [
 
 const scheduledCondition = (pod: Pod): Condition | undefined => pod.status?.conditions?.find(condition => condition.type === 'PodScheduled')
 
-/** Without the counts of refusals: they change with every pod placed, and a pod that waits should not be rewritten for that. */
-const gist = (message: string): string => message.replace(/(: |, )\d+ /g, '$1')
+/**
+ * Without the counts of refusals, nor the order that follows from them: they change with every pod placed and every node that comes, and a pod
+ * that waits should not be rewritten for that.
+ */
+const gist = (message: string): string =>
+  message
+    .replace(/\.$/, '')
+    .split(/: |, /)
+    .map(part => part.replace(/^\d+(\/\d+)? /, ''))
+    .sort()
+    .join(', ')
 
 const isNews = (pod: Pod, message: string): boolean => {
   const condition = scheduledCondition(pod)
