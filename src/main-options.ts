@@ -1,13 +1,13 @@
 // The options of the two long-running roles, their help, and how a role begins and ends. Order: flag, environment, file, default.
 
-import { accessSync, constants, existsSync, mkdirSync, statSync } from 'node:fs'
-import { dirname, resolve } from 'node:path'
+import { accessSync, constants } from 'node:fs'
+import { resolve } from 'node:path'
 import { ApiError, messageOf } from './base/errors.ts'
 import { isObject } from './base/json.ts'
 import { describeOptions, type OptionValues, parseFlags, resolveOptions, type UsageProblem } from './base/options.ts'
 import { AGENT_OPTIONS, CONFIGURATION_KINDS, ROLE_OPTIONS, type Role, SERVER_OPTIONS } from './base/role-options.ts'
 import { systemClock } from './host/clock.ts'
-import { systemFiles } from './host/files.ts'
+import { makeFolder, systemFiles } from './host/files.ts'
 
 export { DATA_DIR_DEFAULT } from './base/role-options.ts'
 export const isRole = (word: string | undefined): word is Role => word === 'server' || word === 'agent'
@@ -52,15 +52,6 @@ export const nodeNameOf = (hostname: string): string => {
     .slice(0, 63)
     .replace(/^[^a-z0-9]+|[^a-z0-9]+$/g, '')
   return name === '' ? 'node' : name
-}
-
-/** The folder and what is above it. Not by mkdir's own `recursive`, which never ends below /proc. */
-const makeFolder = (path: string): void => {
-  const parent = dirname(path)
-  if (existsSync(path) ? !statSync(path).isDirectory() : parent === path) throw Object.assign(new Error('it is a file'), { code: 'EEXIST' })
-  if (existsSync(path)) return
-  makeFolder(parent)
-  mkdirSync(path, { mode: 0o700 })
 }
 
 /** The resolved options of a role, or an exit code after saying what is wrong. The data folder exists afterwards. */

@@ -59,10 +59,10 @@ const keep = ({ state, out }: Outputs): void => {
   out.push({ do: 'keepHolds', holds: [...state.holds.values()] })
 }
 
-const reportOf = ({ namespace, name, uid, id, at, by }: Hold): Output => ({
+const reportOf = ({ namespace, name, uid, id, at, by, reason }: Hold): Output => ({
   do: 'report',
   key: `hold/${uid}`,
-  value: { namespace, name, uid, id, at, by },
+  value: { namespace, name, uid, id, at, by, ...(reason === undefined ? {} : { reason }) },
 })
 
 const tell = ({ out }: Outputs, { uid, namespace, name }: Hold, reason: string, note: string): void => {

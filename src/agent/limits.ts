@@ -114,8 +114,6 @@ export const LOCAL_REQUEST_MS_MAX = 10_000
 export const PEER_NONCES_MAX = 64
 /** A proof that takes longer is none. */
 export const PEER_NONCE_MS = 10_000
-/** Text of a hold's reason; longer ones are refused. */
-export const HOLD_REASON_CHARS_MAX = 256
 /** How long a `sync` asked on the device waits for its result at most; then it says what is known. */
 export const SYNC_WAIT_MS_MAX = 60_000
 /** How often a waiting `sync` looks at the link, and how long a line that stands already has for its answer; later it is called silent by its keepalive. */

@@ -137,9 +137,16 @@ const KINDS: Readonly<Record<string, (stat: ReturnType<typeof statSync>) => bool
   BlockDevice: stat => stat?.isBlockDevice() === true,
 }
 
+/** One after the other: Node's own `recursive` never ends below /proc, and a manifest may name any path. */
+const makeFolders = (path: string): void => {
+  if (statSync(path, { throwIfNoEntry: false })?.isDirectory()) return
+  if (dirname(path) !== path) makeFolders(dirname(path))
+  mkdirSync(path, { mode: 0o755 })
+}
+
 const hostFolder = ({ path, type }: Extract<VolumeLayout, { holds: 'host' }>): void => {
   const stat = statSync(path, { throwIfNoEntry: false })
-  if (!stat && (type === 'DirectoryOrCreate' || type === '')) mkdirSync(path, { recursive: true, mode: 0o755 })
+  if (!stat && (type === 'DirectoryOrCreate' || type === '')) makeFolders(path)
   else if (!stat && type === 'FileOrCreate') writeFileSync(path, '', { mode: 0o644, flag: 'a' })
   else if (type !== '' && !KINDS[type]?.(stat))
     throw new Error(`hostPath type check failed: ${path} is not a ${type.replace('OrCreate', '').toLowerCase()}`)

@@ -3,7 +3,7 @@
 
 import { isObject } from '../base/json.ts'
 import { translateTimestampSince } from '../kinds/duration.ts'
-import { HOLD } from '../kinds/hold.ts'
+import { HOLD, parseHold } from '../kinds/hold.ts'
 import { Failure, usage } from './failure.ts'
 import { CHUNK_SIZE } from './limits.ts'
 import { jsonText, yamlText } from './object-text.ts'
@@ -19,24 +19,23 @@ export interface HeldPod {
   readonly by: string
   /** RFC 3339, by the device's clock. */
   readonly at: string
+  readonly reason?: string
 }
 
-/** The hold of a pod as the API gives it: `<id> by <who> at <time>`; undefined when it has none. */
+/** The hold of a pod as the API gives it: `<id> by <who> at <time>: <reason>`; undefined when it has none. */
 export const heldPod = (pod: Record<string, unknown>): HeldPod | undefined => {
   const metadata = isObject(pod['metadata']) ? pod['metadata'] : {}
   const annotations = isObject(metadata['annotations']) ? metadata['annotations'] : {}
   const text = annotations[HOLD]
   if (typeof text !== 'string') return undefined
-  const [, id, by, at] = /^(\S+) by (.+) at (\S+)$/.exec(text) ?? ['', text, '', '']
+  const hold = parseHold(text) ?? { id: text, by: '', at: '' }
   const spec = isObject(pod['spec']) ? pod['spec'] : {}
   const word = (value: unknown): string => (typeof value === 'string' ? value : '')
   return {
     namespace: word(metadata['namespace']),
     name: word(metadata['name']),
     node: word(spec['nodeName']),
-    id: id ?? '',
-    by: by ?? '',
-    at: at ?? '',
+    ...hold,
   }
 }
 
@@ -64,15 +63,16 @@ const list = async (context: VerbContext): Promise<void> => {
   if (form === 'yaml') return output.write(await yamlText({ items }))
   if (items.length === 0) return output.note(`No pods are held${namespace === '' ? '' : ` in ${namespace} namespace`}`)
   const all = namespace === ''
-  const rows = items.map(({ namespace: of, name, node, by, at, id }) => [
+  const rows = items.map(({ namespace: of, name, node, by, at, id, reason = '' }) => [
     ...(all ? [of] : []),
     name,
     node,
     by,
     translateTimestampSince(at === '' ? undefined : at, deps.clock.now()),
     id,
+    reason,
   ])
-  const lines = plainTable([...(all ? ['NAMESPACE'] : []), 'NAME', 'NODE', 'BY', 'AGE', 'ID'], rows, !flags.on('no-headers'))
+  const lines = plainTable([...(all ? ['NAMESPACE'] : []), 'NAME', 'NODE', 'BY', 'AGE', 'ID', 'REASON'], rows, !flags.on('no-headers'))
   await output.write(`${lines.join('\n')}\n`)
 }
 

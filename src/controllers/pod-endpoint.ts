@@ -32,10 +32,19 @@ export interface PodEndpoints {
   readonly nextMs: number
 }
 
-/** What a device says that is no address is none: one pod of a Service must not keep the others out of its slice. */
+/**
+ * Addresses that mean another machine to everyone who reads them, or many: loopback, link-local, multicast, unspecified, IPv4 in IPv6. Source:
+ * k8s ValidateNonSpecialIP.
+ */
+const SPECIAL: Readonly<Record<AddressFamily, RegExp>> = {
+  IPv4: /^(?:0|127|169\.254|22[4-9]|23\d|24\d|25\d)\./,
+  IPv6: /^(?:fe[89ab][0-9a-f]:|ff[0-9a-f]{2}:|[0:]+$|[0:]*:0*1$|[0:]*:ffff:)/i,
+}
+
+/** What a device says that is no address, or nobody's own, is none: one pod of a Service must not keep the others out of its slice. */
 export const addressOf = (pod: Pod, family: AddressFamily): string | undefined => {
   const ips = pod.status?.podIPs?.map(each => each.ip) ?? (pod.status?.podIP ? [pod.status.podIP] : [])
-  return ips.find(ip => ip.includes(':') === (family === 'IPv6') && ipAddress(ip).length === 0)
+  return ips.find(ip => ip.includes(':') === (family === 'IPv6') && ipAddress(ip).length === 0 && !SPECIAL[family].test(ip))
 }
 
 /** The number a target port means in this pod; undefined when it names none of the pod's ports. */

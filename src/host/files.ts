@@ -18,6 +18,21 @@ const syncFolder = (dir: string): void => {
   }
 }
 
+/** The folder and what is above it (0700). Not by mkdir's own `recursive`, which never ends below /proc. */
+export const makeFolder = (path: string): void => {
+  const found = statSync(path, { throwIfNoEntry: false })
+  if (found?.isDirectory()) return
+  const parent = dirname(path)
+  if (found !== undefined || parent === path) throw Object.assign(new Error(`make folder ${path}: it is a file`), { code: 'EEXIST' })
+  makeFolder(parent)
+  try {
+    mkdirSync(path, { mode: 0o700 })
+  } catch (error) {
+    // Somebody else made it in the same moment.
+    if (!statSync(path, { throwIfNoEntry: false })?.isDirectory()) throw error
+  }
+}
+
 export const systemFiles: Files = {
   read(path, bytesMax = FILE_BYTES_MAX) {
     try {
@@ -31,7 +46,7 @@ export const systemFiles: Files = {
   },
   write(path, text, mode) {
     const dir = dirname(path)
-    mkdirSync(dir, { recursive: true, mode: 0o700 })
+    makeFolder(dir)
     const beside = `${path}.${process.pid}.tmp`
     try {
       const fd = openSync(beside, 'w', mode)

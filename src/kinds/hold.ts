@@ -13,9 +13,27 @@ export const HELD = 'heliopause.io/Held'
 
 type Annotated = { readonly metadata: ObjectMeta }
 
-/** `<id> by <who> at <time>`. */
-export const holdText = ({ id, by, at }: { readonly id: string; readonly by: string; readonly at: string }): string =>
-  `${id} by ${by} at ${at}`
+/** Characters of the reason of a hold; the device refuses longer ones, the server cuts them. */
+export const HOLD_REASON_CHARS_MAX = 256
+
+/** Who and when are words without a space; the reason may say anything on one line. */
+export interface HoldWords {
+  readonly id: string
+  readonly by: string
+  /** RFC 3339. */
+  readonly at: string
+  readonly reason?: string
+}
+
+/** `<id> by <who> at <time>`, and `: <reason>` where one was given. */
+export const holdText = ({ id, by, at, reason }: HoldWords): string => `${id} by ${by} at ${at}${reason === undefined ? '' : `: ${reason}`}`
+
+/** Undefined when the text is not one of holdText's. */
+export const parseHold = (text: string): HoldWords | undefined => {
+  const [, id, by, at, reason] = /^(\S+) by (\S+) at (\S+?)(?:: (.*))?$/.exec(text) ?? []
+  if (id === undefined || by === undefined || at === undefined) return undefined
+  return { id, by, at, ...(reason === undefined ? {} : { reason }) }
+}
 
 /** The hold's text; undefined when the pod is not held. */
 export const holdOf = (pod: Annotated): string | undefined => pod.metadata.annotations?.[HOLD]

@@ -5,7 +5,7 @@ import type { Target, Verbs } from '../api/api.ts'
 import { ApiError } from '../base/errors.ts'
 import { isObject } from '../base/json.ts'
 import type { Identity } from '../base/pki.ts'
-import { HOLD, HOLD_ID, HOLD_LIFTED, HOLD_MANAGER, holdText } from '../kinds/hold.ts'
+import { HOLD, HOLD_ID, HOLD_LIFTED, HOLD_MANAGER, HOLD_REASON_CHARS_MAX, holdText } from '../kinds/hold.ts'
 import { kindByName } from '../kinds/index.ts'
 import type { Pod } from '../kinds/pod.ts'
 
@@ -29,16 +29,26 @@ const word = (value: Record<string, unknown>, field: string, pattern: RegExp): s
   return text
 }
 
+/** Signs that end a line, or turn or hide what is beside them on a screen, become spaces; what is no text, or too much, is left out. */
+const reasonOf = ({ reason }: Record<string, unknown>): { readonly reason?: string } => {
+  if (typeof reason !== 'string') return {}
+  const text = reason
+    .slice(0, HOLD_REASON_CHARS_MAX)
+    .replaceAll(/[\p{C}\p{Zl}\p{Zp}]/gu, ' ')
+    .trim()
+  return text === '' ? {} : { reason: text }
+}
+
 const patchHold = async ({ verbs, caller }: HoldDeps, pod: Pod, annotations: Readonly<Record<string, string | null>>): Promise<void> => {
   const target: Target = { kind: kindByName('Pod')!, namespace: pod.metadata.namespace ?? '', name: pod.metadata.name ?? '' }
   // The uid is a precondition: another pod of the same name is none of this device's business.
   await verbs.patch(caller, target, { metadata: { uid: pod.metadata.uid ?? '', annotations } }, 'merge', { fieldManager: HOLD_MANAGER })
 }
 
-/** `value`: `{id, at, by}`. The pod is one of the device's own. Throws BadRequest for what is no hold. */
+/** `value`: `{id, at, by, reason?}`. The pod is one of the device's own. Throws BadRequest for what is no hold. */
 export const applyHold = async (deps: HoldDeps, pod: Pod, value: unknown): Promise<void> => {
   const fields = isObject(value) ? value : {}
-  const hold = { id: word(fields, 'id', ID), by: word(fields, 'by', WHO), at: word(fields, 'at', STAMP) }
+  const hold = { id: word(fields, 'id', ID), by: word(fields, 'by', WHO), at: word(fields, 'at', STAMP), ...reasonOf(fields) }
   const stored = pod.metadata.annotations ?? {}
   // Lifted, or about to be recorded so.
   if (stored[HOLD_LIFTED] === hold.id || (stored[HOLD_ID] === hold.id && stored[HOLD] === undefined)) return

@@ -30,7 +30,7 @@ t.test('a held pod is stopped gracefully, keeps its address, and says who holds 
     status.conditions?.find(c => c.type === 'Ready'),
     { status: 'False', reason: 'Held', message: 'held by root since 2026-11-22T10:00:00Z: a hand is in the machine' },
   )
-  t.match(holdIn(m, 'a'), { namespace: 'default', name: 'a', uid: 'uid-a', by: 'root' })
+  t.match(holdIn(m, 'a'), { namespace: 'default', name: 'a', uid: 'uid-a', by: 'root', reason: 'a hand is in the machine' })
   m.run(100 * LONG)
   t.same(m.asked(), [], 'and stays so')
 })

@@ -129,6 +129,10 @@ t.test('writer: host paths are checked or made by their type', async t => {
   await t.rejects(write('file', 'Directory'), /not a directory/)
   await t.rejects(write('nothing', 'Directory'), /not a directory/)
   await t.rejects(write('dir', 'Socket'), /not a socket/)
+  await t.rejects(write('file/below', ''), /EEXIST/)
+  const out = join(...root.split('/').map(() => '..'))
+  for (const type of ['', 'DirectoryOrCreate'])
+    await t.rejects(write(`${out}/proc/none/such`, type), /ENOENT/, 'which Node’s own mkdir never answers')
 })
 
 t.test('removal takes the whole folder and survives its absence', async t => {

@@ -19,9 +19,14 @@ t.test('without holds there is nothing to show', async t => {
 })
 
 t.test('held pods are listed with who holds them, and where', async t => {
-  await apply(`${pod('a', 'h-1 by alice at 2026-11-22T10:00:00Z')}---\n${pod('b')}---\n${pod('c', 'something else')}`)
+  await apply(
+    `${pod('a', 'h-1 by alice at 2026-11-22T10:00:00Z: valve by the door at 3: stuck')}---\n${pod('b')}---\n${pod('c', 'something else')}`,
+  )
   const { stdout } = await world.helio('hold list -n cell')
-  t.match(stdout, /^NAME +NODE +BY +AGE +ID\na +press-1 +alice +\S+ +h-1\nc +press-1 +<none> +<unknown> +something else\n$/)
+  t.match(
+    stdout,
+    /^NAME +NODE +BY +AGE +ID +REASON\na +press-1 +alice +\S+ +h-1 +valve by the door at 3: stuck\nc +press-1 +<none> +<unknown> +something else +<none>\n$/,
+  )
   t.match((await world.helio('hold list -A')).stdout, /^NAMESPACE +NAME .*\ncell +a /)
   t.same(JSON.parse((await world.helio('hold list -n cell -o json')).stdout).items[0], {
     namespace: 'cell',
@@ -30,6 +35,7 @@ t.test('held pods are listed with who holds them, and where', async t => {
     id: 'h-1',
     by: 'alice',
     at: '2026-11-22T10:00:00Z',
+    reason: 'valve by the door at 3: stuck',
   })
 })
 

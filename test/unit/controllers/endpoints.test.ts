@@ -52,6 +52,31 @@ t.test('a device that names no address for its pod keeps that pod out, not the o
   t.same(ready(world), ['good'])
 })
 
+t.test('addresses that mean somebody else to each who reads them are none, in either family', async t => {
+  const world = createWorld()
+  const special = ['127.0.0.1', '127.9.9.9', '169.254.169.254', '0.0.0.0', '224.0.0.1', '255.255.255.255']
+  const special6 = [
+    '::1',
+    '::',
+    '0:0:0:0:0:0:0:1',
+    'fe80::1',
+    'FEBF::1',
+    'ff02::1',
+    '::ffff:127.0.0.1',
+    '::ffff:7f00:1',
+    '0:0:0:0:0:ffff:a00:1',
+  ]
+  world.put(podAt('good', '10.0.0.1'))
+  world.put(podAt('good-6', 'fd00::1'))
+  world.put(podAt('near', '169.253.0.1'))
+  world.put(podAt('near-6', '1::ffff:1'))
+  for (const [i, ip] of [...special, ...special6].entries()) world.put(podAt(`bad-${i}`, ip))
+  world.put(service({ ipFamilies: ['IPv4', 'IPv6'] }))
+  world.settle([endpoints])
+  const found = slices(world).flatMap(slice => slice.endpoints.flatMap(each => each.addresses))
+  t.same(found.sort(), ['10.0.0.1', '169.253.0.1', '1::ffff:1', 'fd00::1'])
+})
+
 t.test('a ready pod behind a Service is an endpoint, in a slice and in Endpoints', async t => {
   const world = createWorld()
   const pod = world.put(podAt('one', '10.0.0.1'))

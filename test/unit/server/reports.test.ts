@@ -190,6 +190,18 @@ t.test('a hold at the device is shown as an annotation, under the manager of dev
   t.match(owner?.fieldsV1, { 'f:metadata': { 'f:annotations': { 'f:heliopause.io/hold': {} } } })
 })
 
+t.test('the reason of a hold is shown with it, on one line and not too long; one that is none is left out', async t => {
+  const { tell, annotations } = await createHoldRig()
+  const shown = async (id: string, reason: unknown): Promise<string | undefined> => {
+    t.same(await tell(hold(id, { reason })), [])
+    return annotations()[HOLD]?.split('Z')[1]
+  }
+  t.equal(await shown('h1', 'valve: stuck'), ': valve: stuck')
+  t.equal(await shown('h2', 'a\nb\u202ec\u0000d'), ': a b c d')
+  t.equal(await shown('h3', 'x'.repeat(10_000)), `: ${'x'.repeat(256)}`)
+  for (const [i, reason] of [undefined, '', ' \n', 7, { toString: 'x' }].entries()) t.equal(await shown(`n${i}`, reason), '')
+})
+
 t.test('the same hold again writes nothing; when it ends its traces go', async t => {
   const { pod, tell, annotations } = await createHoldRig()
   await tell(hold('h1'))
