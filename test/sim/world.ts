@@ -58,6 +58,8 @@ const hashText = (hash: number, text: string): number => {
 }
 
 const TAIL_LINES = 50
+/** More events in one moment are a timer that is due again and again. */
+const AT_ONCE_MAX = 200_000
 
 /** The first thing that was not as it must be. */
 export interface Failure {
@@ -90,7 +92,7 @@ export interface World {
 
 export const createWorld = (seed: string, onTrace: (line: string) => void = () => {}): World => {
   const heap = createHeap()
-  const state = { nowMs: 0, seq: 0, hash: 2166136261, events: 0, failure: undefined as Failure | undefined }
+  const state = { nowMs: 0, seq: 0, hash: 2166136261, events: 0, atOnce: 0, failure: undefined as Failure | undefined }
   const tail: string[] = []
   const marks = new Map<string, number>()
   const world: World = {
@@ -141,8 +143,10 @@ export const createWorld = (seed: string, onTrace: (line: string) => void = () =
           break
         }
         if (!item.live) continue
+        state.atOnce = item.atMs === state.nowMs ? state.atOnce + 1 : 0
         state.nowMs = item.atMs
         state.events++
+        if (state.atOnce > AT_ONCE_MAX) world.fail('time goes on', `${AT_ONCE_MAX} events in one moment: something is due for ever`)
         try {
           item.fn()
         } catch (error) {

@@ -76,6 +76,21 @@ t.test('a pod that fits nowhere says why, once, in upstream words', async t => {
   t.equal(world.settle([scheduling]), 0, 'and is not written again')
 })
 
+t.test('a pod that waits is not written again because refusals changed their number, their order or the way a node is marked', async t => {
+  const world = cluster(small('node-01', { spec: { taints: [{ key: 'gpu', effect: 'NoExecute' }] } }))
+  for (let i = 2; i <= 10; i++) world.put(small(`node-${i}`))
+  put(world, 'big', requesting({ cpu: '3' }))
+  world.settle([scheduling])
+  const { message } = condition(world, 'big')!
+  t.equal(message, '0/10 nodes are available: 1 node(s) had untolerated taint(s), 9 Insufficient cpu.')
+  // One more of nine is ten: as text it comes first.
+  world.put(small('node-11'))
+  world.settle([scheduling])
+  world.edit('Node', 'node-01', { status: { conditions: [{ type: 'Ready', status: 'Unknown' }] } })
+  world.settle([scheduling])
+  t.equal(condition(world, 'big')?.message, message)
+})
+
 t.test('without nodes it says so, and is placed when one comes', async t => {
   const world = createWorld()
   put(world, 'web')
