@@ -1,5 +1,6 @@
-// What runs here: the program's own version, what it was built for and with, and whether its bytes are the ones that were signed.
-// The file that is hashed is the one that runs, even when its name has been given to a newer one.
+// What runs here: the program's own version, what it was built for and with, and whether its bytes, or those of another file, are the ones
+// that were signed. The file that is hashed is the one that runs, even when its name has been given to a newer one. Every byte of the file
+// counts, also what lies behind the last section. A forged program says of itself what it likes: the trusted one checks the new one.
 
 import { createHash } from 'node:crypto'
 import { existsSync, fstatSync, openSync, readFileSync, readSync, statSync } from 'node:fs'
@@ -56,37 +57,50 @@ const hashOf = (path: string): { sizeBytes: number; sha256: string } => {
 
 const readSmall = (what: string, path: string, hint: string): string => {
   try {
-    if (statSync(path).size > SIGNATURE_BYTES_MAX) throw new Error(`more than ${SIGNATURE_BYTES_MAX} bytes`)
+    const stat = statSync(path)
+    if (!stat.isFile()) throw new Error(`${path} is no file`)
+    if (stat.size > SIGNATURE_BYTES_MAX) throw new Error(`more than ${SIGNATURE_BYTES_MAX} bytes`)
     return readFileSync(path, 'utf8')
   } catch (error) {
     throw new ApiError('BadRequest', `read ${what}: ${messageOf(error)}`, { cause: error, hint })
   }
 }
 
-/** Checks the running executable. Rejects with one line and a hint when it is not packaged, not signed, or not what was signed. */
+const openProgram = (path: string): string => {
+  if (statSync(path, { throwIfNoEntry: false })?.isFile()) return path
+  throw new ApiError('BadRequest', `verify ${path}: there is no such file`, { hint: '--file takes an executable made by npm run package' })
+}
+
+/**
+ * Checks the running executable, or `file`. Rejects with one line and a hint when it is not packaged, not signed, or not what was signed.
+ * Whether the file is for this machine is not asked: `target` says what it was signed for.
+ */
 export const verifyProgram = async (options: {
+  readonly file: string | undefined
   readonly signature: string | undefined
   readonly publicKey: string | undefined
 }): Promise<ProgramCheck> => {
-  if (!isPackaged())
+  if (options.file === undefined && !isPackaged())
     throw new ApiError('BadRequest', `verify program: Node ${process.versions.node} runs it from a bundle, there is no one file to check`, {
-      hint: 'npm run package makes executables that can be signed',
+      hint: 'check a packaged executable with --file FILE; npm run package makes them',
     })
   const builtIn = process.env.HELIO_RELEASE_KEY ?? ''
   if (options.publicKey === undefined && builtIn === '')
-    throw new ApiError('BadRequest', 'verify program: it was packaged without a key', {
+    throw new ApiError('BadRequest', 'verify program: this one was built without a key', {
       hint: 'name the key to trust with --public-key FILE',
     })
   const keyText = options.publicKey === undefined ? builtIn : readSmall('public key', options.publicKey, 'a PEM file')
   const publicKey = publicKeyOf(keyText)
-  const path = options.signature ?? `${process.execPath}.sig`
+  const name = options.file ?? process.execPath
+  const program = options.file === undefined ? running() : openProgram(options.file)
+  const path = options.signature ?? `${name}.sig`
   const signature = parseSignature(
     readSmall('signature', path, 'put the .sig file beside the executable, or name it with --signature FILE'),
   )
-  const found = hashOf(running())
+  const found = hashOf(program)
   const fault = faultOf(signature, found, publicKey)
   if (fault !== undefined)
-    throw new ApiError('Invalid', `verify ${process.execPath}: bad signature ${path}: ${fault}`, { hint: 'do not run it; fetch it again' })
+    throw new ApiError('Invalid', `verify ${name}: bad signature ${path}: ${fault}`, { hint: 'do not run it; fetch it again' })
   const { target, version } = signature
-  return { file: process.execPath, ...found, target, version, keyId: keyIdOf(publicKey), trust: options.publicKey ?? 'built in' }
+  return { file: name, ...found, target, version, keyId: keyIdOf(publicKey), trust: options.publicKey ?? 'built in' }
 }

@@ -9,11 +9,8 @@ import { once, run, sha256Of } from './shell.ts'
 import type { Target } from './targets.ts'
 
 const FUSE = 'NODE_SEA_FUSE_fce680ab2cc467b6e072b8b5df1996b2'
+const POSTJECT = createRequire(import.meta.url).resolve('postject/dist/cli.js')
 const RESOURCE = 'NODE_SEA_BLOB'
-
-interface Postject {
-  inject(file: string, name: string, data: Buffer, options: { readonly sentinelFuse: string }): Promise<void>
-}
 
 /** The npm package, its integrity checked against the pin, unpacked once; answers the path of its Node. */
 const fetchNode = async ({ node }: Target, cache: string): Promise<string> => {
@@ -35,7 +32,8 @@ const programOf = (bundle: string): string => {
   return start + bundle.slice(bundle.indexOf('\n') + 1)
 }
 
-const blobOf = async (target: Target, node: string, program: string, cache: string): Promise<Buffer> => {
+/** Path of the blob. */
+const blobOf = async (target: Target, node: string, program: string, cache: string): Promise<string> => {
   const key = sha256Of(program, JSON.stringify(target)).slice(0, 16)
   const folder = await once(join(cache, `blob-${target.name}-${key}`), async draft => {
     writeFileSync(join(draft, 'helio.cjs'), program)
@@ -44,7 +42,7 @@ const blobOf = async (target: Target, node: string, program: string, cache: stri
     // Without a fixed seed the hashes of strings, and with them the code cache, differ each time; V8 leaves the seed out of what must match.
     await run([...target.emulator, node, ...target.flags, '--random-seed=1', '--experimental-sea-config', 'sea.json'], { cwd: draft })
   })
-  return readFileSync(join(folder, 'blob'))
+  return join(folder, 'blob')
 }
 
 const footerOf = (addon: Buffer): string => `helio-addon ${String(addon.length).padStart(19, '0')}\n`
@@ -65,8 +63,7 @@ export const buildExecutable = async (
     copyFileSync(node, file)
     chmodSync(file, 0o755)
     await run([`${target.triple}-strip`, '--strip-all', file])
-    const { inject } = createRequire(import.meta.url)('postject') as Postject
-    await inject(file, RESOURCE, blob, { sentinelFuse: FUSE })
+    await run([process.execPath, POSTJECT, file, RESOURCE, blob, '--sentinel-fuse', FUSE])
     writeFileSync(file, Buffer.concat([addon, Buffer.from(footerOf(addon))]), { flag: 'a' })
     renameSync(file, out)
   } finally {

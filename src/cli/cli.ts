@@ -71,7 +71,12 @@ export interface CliDeps {
   readonly version: CliVersion
   program(): Promise<ProgramFacts>
   /** Rejects with one line and a hint when the executable that runs is not what was signed, or cannot be checked. */
-  verifyProgram(options: { readonly signature: string | undefined; readonly publicKey: string | undefined }): Promise<ProgramCheck>
+  verifyProgram(options: {
+    /** Undefined: the executable that runs. */
+    readonly file: string | undefined
+    readonly signature: string | undefined
+    readonly publicKey: string | undefined
+  }): Promise<ProgramCheck>
   /** `/var/lib/heliopause`, unless --data-dir or $HELIO_DATA_DIR say otherwise. */
   readonly dataDirDefault: string
   /** Takes an archive or layout folder into the image store of the data dir, and tells a running agent of it. */

@@ -1,4 +1,4 @@
-// helio version: this program's, and the server's when one can be reached; --verify checks the executable that runs, and asks no server.
+// helio version: this program's, and the server's when one can be reached; --verify checks an executable, and asks no server.
 
 import { ApiError, messageOf } from '../base/errors.ts'
 import { Failure } from './failure.ts'
@@ -7,7 +7,7 @@ import { outputFlag, type Verb, type VerbContext } from './verb.ts'
 
 const verify = async ({ deps, flags, output }: VerbContext): Promise<void> => {
   const check = await deps
-    .verifyProgram({ signature: flags.text('signature'), publicKey: flags.text('public-key') })
+    .verifyProgram({ file: flags.text('file'), signature: flags.text('signature'), publicKey: flags.text('public-key') })
     .catch((cause: unknown): never => {
       throw new Failure(messageOf(cause), { cause, hint: cause instanceof ApiError ? cause.hint : undefined })
     })
@@ -48,16 +48,17 @@ const run = async (context: VerbContext): Promise<void> => {
 
 export const verb: Verb = {
   name: 'version',
-  summary: 'print the versions of client and server, or check this executable',
-  usage: ['version [--client]', 'version --verify [--public-key FILE] [--signature FILE]'],
+  summary: 'print the versions of client and server, or check an executable',
+  usage: ['version [--client]', 'version --verify [--file FILE] [--public-key FILE] [--signature FILE]'],
   connects: true,
   flags: [
     { flag: 'client', type: 'switch', describe: 'only this program’s' },
-    { flag: 'verify', type: 'switch', describe: 'check SHA-256 and Ed25519 signature of the executable that runs' },
+    { flag: 'verify', type: 'switch', describe: 'check SHA-256 and Ed25519 signature of an executable: the one that runs' },
+    { flag: 'file', type: 'text', value: 'FILE', describe: 'check this one instead; a forged one cannot be asked about itself' },
     { flag: 'public-key', type: 'text', value: 'FILE', describe: 'key to trust, PEM; else the one built in' },
     { flag: 'signature', type: 'text', value: 'FILE', describe: 'signature; else the .sig file beside the executable' },
     outputFlag(['json', 'yaml']),
   ],
-  examples: [['check a copy before it is installed', 'helio version --verify --public-key release.pem']],
+  examples: [['check a new executable before it is run', 'helio version --verify --file helio-linux-arm64 --public-key release.pem']],
   run,
 }
