@@ -183,7 +183,16 @@ case $slot in
     for each in $wanted; do [ -n "$slot" ] || ! fit "$each" || slot=$each; done
     for each in $wanted; do [ -n "$slot" ] || ! runnable "$each" || slot=$each; done
     say "$dir/current cannot be read: \${slot:+taking slot $slot}"
-    if [ -n "$role" ] && [ -n "$slot" ]; then put current "$slot" && finish; fi
+    if [ -n "$role" ] && [ -n "$slot" ]; then
+      case $trial in
+        a | b) put current "$slot" && finish ;;
+        *)
+          # Nobody knows whether it is good: it is on a trial of its own.
+          rm -rf "$dir/trial.server" "$dir/trial.agent" 2>/dev/null
+          put trial UNKNOWN_SUM && put current "$slot"
+          ;;
+      esac
+    fi
     ;;
 esac
 opposite "$slot"

@@ -162,6 +162,13 @@ const END_OF_TRIAL: Decision['writes'] = [
   ['trial.agent', undefined],
 ]
 
+/** Nobody knows whether the slot taken for a lost one is good: it is on a trial of its own. */
+const NEW_TRIAL: Decision['writes'] = [
+  ['trial.server', undefined],
+  ['trial.agent', undefined],
+  ['trial', `${UNKNOWN_SUM}\n`],
+]
+
 const isBad = ({ bad, slots }: SlotTexts, slot: Slot): boolean => {
   const about = parseAbout(slots[slot].about)
   return about !== undefined && parseBad(bad).some(each => each.sha256 === about.sha256)
@@ -172,8 +179,9 @@ const decideLost = (texts: SlotTexts, role: SlotRole | undefined): Decision => {
   const trial = texts.trial === undefined ? undefined : parseTrial(texts.trial)
   const wanted: readonly Slot[] = trial ? [otherSlot(trial.slot), trial.slot] : isBad(texts, 'a') && !isBad(texts, 'b') ? ['b', 'a'] : SLOTS
   const slot = wanted.find(each => texts.slots[each].fit) ?? wanted.find(each => texts.slots[each].runnable)
-  const repair: Decision['writes'] = slot === undefined || role === undefined ? [] : [['current', `${slot}\n`], ...END_OF_TRIAL]
-  return { slot, writes: repair, trial: false, wrong: true }
+  if (slot === undefined || role === undefined) return { slot, writes: [], trial: false, wrong: true }
+  const current = ['current', `${slot}\n`] as const
+  return { slot, writes: trial ? [current, ...END_OF_TRIAL] : [...NEW_TRIAL, current], trial: false, wrong: true }
 }
 
 const decideTrial = (texts: SlotTexts, role: SlotRole, slot: Slot, trial: Trial | undefined): Decision => {
