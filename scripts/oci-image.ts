@@ -56,6 +56,8 @@ export interface ImageRecipe {
   readonly applets?: readonly string[]
   /** Programs of this machine, found on its PATH; in the image they lie in /bin. */
   readonly programs?: readonly string[]
+  /** Another machine's: its name in OCI's words, and a static busybox for it. */
+  readonly board?: { readonly architecture: string; readonly busybox: string }
   /** Folders of this machine that go into the image at the same place, with plain files only. */
   readonly folders?: readonly string[]
 }
@@ -76,7 +78,7 @@ const collect = async (fill: (tar: ReturnType<typeof pack>) => void): Promise<Bu
 const PROGRAM_FOLDERS = [...(process.env['PATH'] ?? '').split(':'), '/usr/sbin', '/sbin', '/usr/bin', '/bin']
 
 /** Where a program of this machine lies; throws with the program's name. */
-const findProgram = (name: string): string => {
+export const findProgram = (name: string): string => {
   const found = PROGRAM_FOLDERS.map(dir => join(dir, name)).find(existsSync)
   if (found === undefined) throw new Error(`build image: there is no program ${name} on this machine (apt-get install it)`)
   return found
@@ -110,11 +112,12 @@ const FOLDERS = ['bin', 'etc', 'tmp', 'www', 'proc', 'sys', 'dev', 'root', 'home
 
 const rootfs = (recipe: ImageRecipe): Promise<Buffer> =>
   collect(tar => {
-    if (!BUSYBOX) throw new Error('build image: no static busybox on this machine (apt-get install busybox-static)')
+    const busybox = recipe.board?.busybox ?? BUSYBOX
+    if (!busybox) throw new Error('build image: no static busybox on this machine (apt-get install busybox-static)')
     const copies = copiesOf(recipe)
     for (const dir of [...FOLDERS, ...foldersAbove(copies.map(([path]) => path)).filter(dir => !FOLDERS.includes(dir))])
       tar.entry({ name: `${dir}/`, type: 'directory', mode: dir === 'tmp' ? 0o1777 : 0o755, mtime: EPOCH })
-    tar.entry({ name: 'bin/busybox', mode: 0o755, mtime: EPOCH }, readFileSync(BUSYBOX))
+    tar.entry({ name: 'bin/busybox', mode: 0o755, mtime: EPOCH }, readFileSync(busybox))
     for (const applet of [...APPLETS, ...(recipe.applets ?? [])])
       tar.entry({ name: `bin/${applet}`, type: 'symlink', linkname: 'busybox', mtime: EPOCH })
     tar.entry({ name: 'etc/passwd', mtime: EPOCH }, 'root:x:0:0:root:/root:/bin/sh\nweb:x:1000:1000:web:/home:/bin/sh\n')
@@ -129,7 +132,7 @@ export const writeImage = async (path: string, recipe: ImageRecipe): Promise<voi
   const blob = gzipSync(layer, { level: 6 })
   const config = Buffer.from(
     JSON.stringify({
-      architecture: ARCHITECTURES[process.arch] ?? process.arch,
+      architecture: recipe.board?.architecture ?? ARCHITECTURES[process.arch] ?? process.arch,
       os: 'linux',
       config: {
         Env: ['PATH=/bin', ...(recipe.env ?? [])],

@@ -34,6 +34,6 @@ export const seedTextOf = async (asked: SeedRequest): Promise<string | undefined
     },
     { lineWidth: 0, defaultStringType: 'QUOTE_DOUBLE', defaultKeyType: 'PLAIN' },
   )
-  await parseSeed(text, nodeName ?? 'seed')
+  await parseSeed(text, 'to be written')
   return text
 }

@@ -1,0 +1,276 @@
+// usage: node test/image/arm64.ts [STAGE…]: a Debian for arm64, flashed by scripts/flash with the packaged executable, booted in an emulated
+// board: joins a server on this machine and runs containers of a pre-loaded image; the same with no network; the reset button pressed again
+// and again during the first boot. Prints `N passed, N failed`. Skips aloud where something is missing. HELIO_ARM64 names the executable.
+
+import { spawnSync } from 'node:child_process'
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { writeImage } from '../../scripts/oci-image.ts'
+import { seededRandom } from '../../src/base/random.ts'
+import { systemClock } from '../../src/host/clock.ts'
+import { Client } from '../e2e/client.ts'
+import { freePort, helio, type Running, startServer } from '../e2e/cluster.ts'
+import { waitUntil } from '../e2e/waiting.ts'
+import { type Arm64Base, makeBase, ROOT_OFFSET } from './arm64-base.ts'
+import { type Board, HOST, QEMU, startBoard } from './arm64-board.ts'
+import { call, flash, have } from './flash-base.ts'
+
+const project = join(import.meta.dirname, '../..')
+const EXECUTABLE = process.env['HELIO_ARM64'] ?? join(project, 'build/helio-linux-arm64')
+const CACHE = join(project, 'build/cache')
+/** Software emulation on a machine that has other things to do. */
+const BOOT_MS = 420_000
+const RESETS = 5
+const TOOLS = [
+  QEMU,
+  'debootstrap',
+  'qemu-aarch64-static',
+  'mke2fs',
+  'e2fsck',
+  'debugfs',
+  'sfdisk',
+  'mkfs.vfat',
+  'mcopy',
+  'unshare',
+  'losetup',
+]
+const PACKAGES = 'qemu-system-arm debootstrap qemu-user-static e2fsprogs fdisk dosfstools mtools'
+
+const tally = { passed: 0, failed: 0 }
+const check = async (what: string, work: () => Promise<unknown> | unknown): Promise<void> => {
+  const started = systemClock.mono()
+  const after = (): string => `${Math.round((systemClock.mono() - started) / 100) / 10} s`
+  try {
+    await work()
+    tally.passed++
+    console.log(`PASS ${what} (${after()})`)
+  } catch (error) {
+    tally.failed++
+    console.log(`FAIL ${what} (${after()}): ${error instanceof Error ? error.message : String(error)}`)
+    throw error
+  }
+}
+const equal = (found: unknown, wanted: unknown, what: string): void => {
+  if (found !== wanted) throw new Error(`${what}: ${JSON.stringify(found)}, not ${JSON.stringify(wanted)}`)
+}
+
+/** Tells the boot's id and the machine in a file of the board, and goes on running. */
+const POD = `apiVersion: v1
+kind: Pod
+metadata: {name: preloaded}
+spec:
+  terminationGracePeriodSeconds: 1
+  containers:
+  - name: main
+    image: heliopause.local/board:1
+    command: [sh, -c, 'echo "$(cat /proc/sys/kernel/random/boot_id) preloaded $(uname -m) $(cat /etc/who)" >> /marks/ran; exec sleep 1000000']
+    volumeMounts: [{name: marks, mountPath: /marks}]
+  volumes: [{name: marks, hostPath: {path: /var/lib/marks, type: DirectoryOrCreate}}]
+`
+const podOf = (node: string) => ({
+  apiVersion: 'v1',
+  kind: 'Pod',
+  metadata: { name: 'ordered', namespace: 'default' },
+  spec: {
+    nodeName: node,
+    terminationGracePeriodSeconds: 1,
+    containers: [
+      { name: 'main', image: 'heliopause.local/board:1', command: ['sh', '-c', 'echo "ordered on $(uname -m)"; exec sleep 1000000'] },
+    ],
+  },
+})
+
+interface World {
+  readonly dir: string
+  readonly base: Arm64Base
+  readonly server: Running
+  readonly client: Client
+  readonly token: string
+  readonly port: number
+}
+
+const makeBoardImage = async (world: World, name: string): Promise<string> => {
+  const out = join(world.dir, `${name}.img`)
+  const { code, stdout, stderr } = await flash([
+    ...[world.base.disk, '--output', out, '--helio', EXECUTABLE],
+    ...[
+      '--node-name',
+      name,
+      '--site',
+      'emulator',
+      '--label',
+      'stage=image-test',
+      '--server',
+      `https://${HOST}:${world.port}`,
+      '--token',
+      world.token,
+    ],
+    ...['--image-archive', join(world.dir, 'board.tar'), '--manifest', join(world.dir, 'pod.yaml')],
+  ])
+  for (const line of stdout.trim().split('\n')) console.log(`  flash: ${line}`)
+  equal(code, 0, `scripts/flash: ${stderr}`)
+  return out
+}
+
+const interesting = /WITNESS|"level":"(error|info)"|Kernel panic|Linux version|heliopause|helio|fsck/
+const switchOn = (world: World, disk: string, network: boolean): Board =>
+  startBoard({
+    ...world.base,
+    dir: world.dir,
+    disk,
+    network,
+    onLine(line) {
+      if (interesting.test(line)) console.log(`  board: ${line.trim().slice(0, 300)}`)
+    },
+  })
+
+const nodeOf = async (world: World, name: string) => {
+  const { status, json } = await world.client.request('GET', `/api/v1/nodes/${name}`)
+  return status === 200
+    ? (json as { metadata: { labels: Record<string, string> }; status?: { conditions?: { type: string; status: string }[] } })
+    : undefined
+}
+
+const isReady = async (world: World, name: string): Promise<boolean> =>
+  (await nodeOf(world, name))?.status?.conditions?.some(each => each.type === 'Ready' && each.status === 'True') ?? false
+
+const checkJoined = async (world: World, name: string): Promise<void> => {
+  await check('the board joins the server over its network', () => waitUntil('the node is ready', () => isReady(world, name), BOOT_MS))
+  await check('its node has the labels of the seed', async () => {
+    const labels = (await nodeOf(world, name))?.metadata.labels
+    equal(labels?.['stage'], 'image-test', 'label stage')
+    equal(labels?.['topology.kubernetes.io/zone'], 'emulator', 'zone')
+    equal(labels?.['kubernetes.io/arch'], 'arm64', 'arch')
+  })
+}
+
+const checkFileSystem = (disk: string): void => {
+  // The journal is played back as the next boot would, then nothing may be wrong.
+  const { status, stdout } = spawnSync('e2fsck', ['-f', '-y', '-E', 'journal_only', `${disk}?offset=${ROOT_OFFSET}`], { encoding: 'utf8' })
+  if (status !== null && status > 1) throw new Error(stdout)
+  call('e2fsck', ['-f', '-n', `${disk}?offset=${ROOT_OFFSET}`])
+}
+
+const joins = async (world: World): Promise<void> => {
+  const disk = await makeBoardImage(world, 'joins')
+  const board = switchOn(world, disk, true)
+  try {
+    await check('the pre-loaded pod runs, on arm64', () => board.line(/WITNESS \S+ preloaded aarch64 board/, BOOT_MS))
+    await checkJoined(world, 'joins')
+    await check('the server’s pod runs from the pre-loaded image', async () => {
+      equal((await world.client.request('POST', '/api/v1/namespaces/default/pods', podOf('joins'))).status, 201, 'created')
+      const phase = async (): Promise<unknown> => {
+        const { json } = await world.client.request('GET', '/api/v1/namespaces/default/pods/ordered')
+        return (json as { status?: { phase?: string } }).status?.phase
+      }
+      await waitUntil('it runs', async () => (await phase()) === 'Running', BOOT_MS)
+    })
+    await check('its log comes over the link', async () => {
+      await waitUntil('the log', async () => {
+        const { stdout } = await helio('logs', 'ordered', '--kubeconfig', join(world.dir, 'server/kubeconfig'))
+        return stdout === 'ordered on aarch64\n'
+      })
+    })
+    await check('the token on the boot partition is gone', () => board.line(/token in the seed overwritten/, BOOT_MS))
+  } finally {
+    await board.off()
+  }
+}
+
+const alone = async (world: World): Promise<void> => {
+  const disk = await makeBoardImage(world, 'alone')
+  const first = switchOn(world, disk, false)
+  try {
+    await check('with no network the pre-loaded pod runs', () => first.line(/WITNESS \S+ preloaded aarch64 board/, BOOT_MS))
+  } finally {
+    await first.off()
+  }
+  const second = switchOn(world, disk, false)
+  try {
+    await check('and again after a power cut', () => second.line(/WITNESS \S+ preloaded aarch64 board/, BOOT_MS))
+  } finally {
+    await second.off()
+  }
+  await check('its file system is sound', () => checkFileSystem(disk))
+}
+
+const resets = async (world: World): Promise<void> => {
+  const disk = await makeBoardImage(world, 'resets')
+  const seed = process.env['HELIO_SEED'] ?? 'arm64'
+  const random = seededRandom(seed)
+  console.log(`  resets: seed ${seed}`)
+  const board = switchOn(world, disk, true)
+  try {
+    for (let n = 1; n <= RESETS; n++)
+      await check(`reset ${n} of ${RESETS} during the first boot`, async () => {
+        // From there on the agent's own first steps: state, key, pods, joining.
+        await board.line(/Start\w* .*heliopause-agent|Reached target .*multi-user/i, BOOT_MS)
+        await systemClock.sleep(random.int(20_000))
+        await board.reset()
+      })
+    await check('then the pre-loaded pod runs', () => board.line(/WITNESS \S+ preloaded aarch64 board/, BOOT_MS))
+    await checkJoined(world, 'resets')
+  } finally {
+    await board.off()
+  }
+  await check('its file system is sound', () => checkFileSystem(disk))
+}
+
+const STAGES: Readonly<Record<string, (world: World) => Promise<void>>> = { joins, alone, resets }
+
+const run = async (dir: string): Promise<void> => {
+  const base = await makeBase(CACHE)
+  await writeImage(join(dir, 'board.tar'), {
+    name: 'heliopause.local/board:1',
+    files: [{ path: 'etc/who', text: 'board\n' }],
+    board: { architecture: 'arm64', busybox: join(base.root, 'bin/busybox') },
+  })
+  writeFileSync(join(dir, 'pod.yaml'), POD)
+  const port = await freePort()
+  const server = await startServer(join(dir, 'server'), port, '--no-agent', '--cluster-cidr', '10.226.0.0/16')
+  const token = readFileSync(join(dir, 'server/join-token'), 'utf8').trim()
+  const client = await Client.open(join(dir, 'server/kubeconfig'))
+  const world: World = { dir, base, server, client, token, port }
+  const only = process.argv.slice(2)
+  try {
+    for (const [name, stage] of Object.entries(STAGES)) {
+      if (only.length > 0 && !only.includes(name)) continue
+      console.log(`--- ${name}`)
+      // What failed is counted and told; the other stages stand by themselves.
+      await stage(world).catch((error: unknown) =>
+        console.log(`  ${name} ended early: ${error instanceof Error ? error.message : String(error)}`),
+      )
+    }
+  } finally {
+    client.close()
+    await server.stop()
+  }
+}
+
+const main = async (): Promise<void> => {
+  const missing = TOOLS.filter(name => !have(name))
+  const why =
+    process.getuid?.() !== 0
+      ? 'not root'
+      : missing.length > 0
+        ? `missing ${missing.join(', ')} (apt-get install ${PACKAGES})`
+        : existsSync(EXECUTABLE)
+          ? undefined
+          : `no ${EXECUTABLE} (npm run package -- --target linux-arm64)`
+  if (why !== undefined) {
+    console.log(`SKIPPED: the arm64 board was not booted: ${why}\n0 passed, 0 failed, 1 skipped`)
+    return
+  }
+  const dir = mkdtempSync(join(tmpdir(), 'helio-arm64-'))
+  const started = systemClock.mono()
+  try {
+    await run(dir)
+  } finally {
+    rmSync(dir, { recursive: true, force: true })
+  }
+  console.log(`${tally.passed} passed, ${tally.failed} failed, ${Math.round((systemClock.mono() - started) / 1000)} s`)
+  if (tally.failed > 0) process.exitCode = 1
+}
+
+await main()
