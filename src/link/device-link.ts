@@ -188,7 +188,8 @@ const dial = async (
     }
     put({ in: 'opened', conn })
   } catch (error) {
-    if (isReason(error, 'Forbidden')) deps.onRefused?.()
-    put({ in: 'dialFailed', conn, reason: messageOf(error) })
+    const refused = isReason(error, 'Forbidden')
+    if (refused) deps.onRefused?.()
+    put({ in: 'dialFailed', conn, reason: messageOf(error), refused })
   }
 }

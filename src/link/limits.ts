@@ -92,6 +92,12 @@ export const MESSAGE_CHARS_MAX = 1024
 
 /** Full jitter between dials; the cap is the profile's. */
 export const RECONNECT_BASE_MS = 1000
+/**
+ * A server that has no node for this device says so until an operator acts: at least half of this between dials, doubling up to so many times
+ * the profile's cap (six hours where bytes cost money). `sync` dials at once and begins anew.
+ */
+export const REFUSED_BASE_MS = 60_000
+export const REFUSED_CAP_FACTOR = 6
 /** No dial follows another sooner, whatever the draw. */
 export const RECONNECT_MIN_MS = 100
 /** A session that lived this long resets the backoff, and its first retry is spread over the herd window. */

@@ -1,7 +1,7 @@
 // When the device calls: after a connection that broke, by its contact interval, for a head that was found outside a session; and when a
 // call is over. Part of the device's machine (session-device.ts).
 
-import { jitteredMs } from '../base/backoff.ts'
+import { backoffMs, jitteredMs } from '../base/backoff.ts'
 import { judgeHead } from './head.ts'
 import {
   CONTACT_INTERVAL_MS_MAX,
@@ -10,6 +10,8 @@ import {
   CONTACT_QUIET_MS,
   HERD_WINDOW_MS_MIN,
   RECONNECT_BASE_MS,
+  REFUSED_BASE_MS,
+  REFUSED_CAP_FACTOR,
 } from './limits.ts'
 import type { Head } from './messages.ts'
 import { offerHead } from './session-desired.ts'
@@ -22,6 +24,14 @@ export const pauseMs = (s: DeviceState, longLived: boolean, planned: boolean): n
   if (planned && s.contactMs !== undefined) return Math.floor(s.contactMs * 0.9) + random.int(Math.floor(s.contactMs * 0.2) + 1)
   if (longLived) return random.int(Math.max(s.herdWindowMs, HERD_WINDOW_MS_MIN) + 1)
   return jitteredMs({ baseMs: RECONNECT_BASE_MS, capMs: profileOf(s).reconnectCapMs }, s.attempt++, random)
+}
+
+/** The server has no node for this device: there is time. Nothing sooner than half of the pause, so that the bytes of a day are bounded. */
+export const beRefused = (s: DeviceState): void => {
+  if (s.phase.is !== 'waiting') return
+  const policy = { baseMs: REFUSED_BASE_MS, capMs: profileOf(s).reconnectCapMs * REFUSED_CAP_FACTOR }
+  const halfMs = Math.floor(backoffMs(policy, s.refusals++) / 2)
+  s.phase = { is: 'waiting', dialAtMs: Math.max(s.nowMs + halfMs + s.deps.random.int(halfMs + 1), s.busyUntilMs) }
 }
 
 /** Only what is signed and newer counts. Without a session it is a reason to dial soon: the welcome has the head, or a newer one. */

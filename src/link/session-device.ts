@@ -28,7 +28,7 @@ import {
 import { type MuxOutput, muxConsumed, muxEnd, muxFrame, muxLost, muxOpened, muxWrite } from './mux.ts'
 import { ackItems, loseItems } from './outbox.ts'
 import { parseServerFrame } from './parse.ts'
-import { contactInterval, pauseMs, quietAtMs, retainedHead } from './session-calls.ts'
+import { beRefused, contactInterval, pauseMs, quietAtMs, retainedHead } from './session-calls.ts'
 import {
   acceptConflict,
   desiredAtMs,
@@ -68,7 +68,7 @@ export type DeviceInput =
       readonly kept?: { readonly items: readonly OutboxItem[]; readonly state: unknown }
     }
   | { readonly in: 'opened'; readonly conn: number }
-  | { readonly in: 'dialFailed'; readonly conn: number; readonly reason: string }
+  | { readonly in: 'dialFailed'; readonly conn: number; readonly reason: string; readonly refused?: boolean }
   | { readonly in: 'frame'; readonly conn: number; readonly text: string }
   | { readonly in: 'closed'; readonly conn: number; readonly reason: string }
   | { readonly in: 'wake' }
@@ -163,6 +163,7 @@ const hangUp = (s: DeviceState, reason: string): void => {
 const welcome = (s: DeviceState, frame: Extract<ServerFrame, { t: 'welcome' }>): void => {
   s.phase = { is: 'open', sinceMs: s.nowMs }
   s.lastError = undefined
+  s.refusals = 0
   s.herdWindowMs = frame.herdWindowMs
   keepaliveOpened(s.keepalive, Math.min(frame.keepaliveMs, profileOf(s).keepaliveMs), s.nowMs)
   emit(s, { do: 'contact', connected: true })
@@ -243,6 +244,7 @@ const frameIn = (s: DeviceState, text: string): void => {
 }
 
 const syncIn = (s: DeviceState): void => {
+  s.refusals = 0
   if (s.phase.is === 'waiting') s.phase = { is: 'waiting', dialAtMs: Math.max(s.nowMs, s.busyUntilMs) }
   else if (s.phase.is === 'open' && s.keepalive.pingSentMs === undefined) s.keepalive.heardMs = s.nowMs - s.keepalive.intervalMs
 }
@@ -266,7 +268,9 @@ const INPUTS: { readonly [I in DeviceInput['in']]: (s: DeviceState, input: Extra
     hello(s)
   },
   dialFailed(s, input) {
-    if (input.conn === s.conn) lost(s, input.reason)
+    if (input.conn !== s.conn) return
+    lost(s, input.reason)
+    if (input.refused) beRefused(s)
   },
   closed(s, input) {
     if (input.conn === s.conn) lost(s, input.reason)

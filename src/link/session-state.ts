@@ -98,6 +98,8 @@ export interface DeviceState {
   conn: number
   /** Failed attempts in a row, and sessions too short to count. */
   attempt: number
+  /** How often in a row the server said that it has no node for this device. */
+  refusals: number
   herdWindowMs: number
   /** Set by a busy server: not before. */
   busyUntilMs: number
@@ -135,6 +137,7 @@ export const newDeviceState = (deps: DeviceSessionDeps): DeviceState => ({
   phase: { is: 'new' },
   conn: 0,
   attempt: 0,
+  refusals: 0,
   herdWindowMs: HERD_WINDOW_MS_MIN,
   busyUntilMs: 0,
   lastContactMs: undefined,

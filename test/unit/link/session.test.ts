@@ -211,6 +211,38 @@ t.test('what an old connection still says is not heard', async t => {
   t.equal(live(w), present)
 })
 
+t.test('a device whose node is gone asks a few times, then seldom; told to sync it asks at once, and begins anew', t => {
+  const day = 86_400_000
+  for (const [profile, early, daily] of [
+    ['lan', 4, 32],
+    ['metered', 4, 8],
+  ] as const) {
+    const w = newWorld()
+    put(w, { in: 'uplink', uplink: { uplink: 'wwan0', profile } })
+    run(w, 1000)
+    w.known = false
+    live(w)!.serverOpen = false
+    run(w, 10 * 60_000)
+    t.ok(w.device.conn >= early, `${profile}: at first often: ${w.device.conn}`)
+    run(w, day)
+    const dials = w.device.conn
+    run(w, day)
+    t.ok(w.device.conn - dials <= daily, `${profile}: ${w.device.conn - dials} dials a day`)
+    t.ok(w.device.conn > dials, 'it never gives up')
+    put(w, { in: 'sync' })
+    run(w, 0)
+    t.equal(w.device.phase.is, 'waiting')
+    const asked = w.device.conn
+    run(w, 10 * 60_000)
+    t.ok(w.device.conn - asked >= early - 1, 'as at the beginning')
+    w.known = true
+    put(w, { in: 'sync' })
+    run(w, 1000)
+    t.equal(w.device.phase.is, 'open')
+  }
+  t.end()
+})
+
 t.test('a half-open connection is noticed by both sides and replaced', async t => {
   const w = newWorld()
   change(w, 'a', 'one')

@@ -83,6 +83,8 @@ export interface World {
   wholeStatusMs: number
   wires: Wire[]
   reachable: boolean
+  /** The server has a node for the device. */
+  known: boolean
   /** What the server's API would show, by key. */
   readonly seen: Map<string, string>
   readonly reported: Map<string, unknown>
@@ -124,6 +126,7 @@ export const newWorld = (): World => {
     wholeStatusMs: 0,
     wires: [],
     reachable: true,
+    known: true,
     seen: new Map(),
     reported: new Map(),
     events: [],
@@ -183,6 +186,10 @@ const carryDevice = (w: World, output: DeviceOutput): void => {
     case 'dial': {
       if (!w.reachable) {
         put(w, { in: 'dialFailed', conn: output.conn, reason: 'no route' })
+        return
+      }
+      if (!w.known) {
+        put(w, { in: 'dialFailed', conn: output.conn, reason: 'no node', refused: true })
         return
       }
       const session = newServerState(
