@@ -1,5 +1,6 @@
 // helio device: what the agent on this machine knows and runs, asked over its socket; works without the server.
 
+import { dns1123Label } from '../kinds/names.ts'
 import { hold, restart, resume, sync } from './device-act.ts'
 import { doctor } from './device-doctor.ts'
 import { exec } from './device-exec.ts'
@@ -16,6 +17,19 @@ const SUBVERBS: Readonly<Record<string, Subverb>> = { status, pods, logs, hold, 
 /** Those that take no further words. */
 const ALONE: readonly string[] = ['status', 'pods', 'sync', 'doctor']
 
+/** Forms of output besides JSON and YAML; none at all where what is printed is somebody else's. */
+const FORMS: Readonly<Record<string, readonly string[]>> = { pods: ['json', 'yaml', 'wide', 'name'], logs: [], exec: [] }
+
+const checkFlags = (word: string, { flags }: VerbContext): void => {
+  const form = flags.text('output')
+  const forms = FORMS[word] ?? ['json', 'yaml']
+  if (form !== undefined && !forms.includes(form))
+    throw usage(`device ${word} has no --output ${form}`, forms.length === 0 ? 'leave it out' : `there is: ${forms.join(', ')}`)
+  const namespace = flags.text('namespace')
+  if (namespace !== undefined && dns1123Label(namespace).length > 0)
+    throw usage(`--namespace: ${JSON.stringify(namespace)} is not a namespace’s name`, 'lower case letters, digits and "-"')
+}
+
 const run = async (context: VerbContext): Promise<void> => {
   const [word = 'status', extra] = context.words
   const subverb = Object.hasOwn(SUBVERBS, word) ? SUBVERBS[word] : undefined
@@ -24,6 +38,7 @@ const run = async (context: VerbContext): Promise<void> => {
     throw usage(`unknown command "device ${word}"`, didYouMean(word, names) ?? `there is: device ${names.join(', ')}`)
   }
   if (ALONE.includes(word) && extra !== undefined) throw usage(`unexpected argument ${JSON.stringify(extra)}`)
+  checkFlags(word, context)
   await subverb(context)
 }
 

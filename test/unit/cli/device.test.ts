@@ -100,6 +100,26 @@ t.test('pods are a table, of one namespace when asked', async t => {
   t.equal(JSON.parse((await runHelio(['device', 'pods', '-o', 'json'], dir)).stdout).items.length, 2)
 })
 
+t.test('a form of output that a subcommand has not, and a name that is none, are refused before anything is asked', async t => {
+  const { dir, asked } = await listen(t)
+  for (const [line, form] of [
+    ['status', 'wide'],
+    ['hold p', 'name'],
+    ['link', 'name'],
+    ['logs p', 'json'],
+  ] as const)
+    t.match(await runHelio(['device', ...line.split(' '), '-o', form], dir), {
+      code: 2,
+      stderr: new RegExp(`device \\w+ has no --output ${form}\n`),
+    })
+  t.match(await runHelio(['device', 'hold', 'p', '-n', 'x y'], dir), {
+    code: 2,
+    stderr: /--namespace: "x y" is not a namespace’s name\nhint: lower case/,
+  })
+  t.same(asked, [])
+  t.equal((await runHelio(['device', 'pods', '-o', 'name'], dir)).stdout, 'pod/p\npod/q\n')
+})
+
 t.test('below the table stands why pods do not run, a few of them', async t => {
   const waiting = (name: string, state: object, lastState: object = {}): object => ({
     ...POD,
