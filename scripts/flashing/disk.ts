@@ -4,7 +4,7 @@
 import { spawn } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { once } from 'node:events'
-import { createReadStream, existsSync, readdirSync, readFileSync, realpathSync, statSync } from 'node:fs'
+import { closeSync, constants, createReadStream, existsSync, openSync, readdirSync, readFileSync, realpathSync, statSync } from 'node:fs'
 import { basename } from 'node:path'
 import { createInterface } from 'node:readline/promises'
 import { run } from './program.ts'
@@ -131,7 +131,11 @@ const progressOf = (word: string, totalBytes: number): ((bytes: number) => void)
 }
 
 /** Settles with the digest of everything that passes from `source` to the program's input. */
-const feed = async (source: NodeJS.ReadableStream, words: readonly string[], onBytes: (done: number) => void): Promise<string> => {
+const feed = async (
+  source: NodeJS.ReadableStream,
+  words: readonly string[],
+  { onBytes, signal }: { readonly onBytes: (done: number) => void; readonly signal: AbortSignal },
+): Promise<string> => {
   const [program = '', ...args] = words
   const child = spawn(program, args, { stdio: ['pipe', 'ignore', 'pipe'] })
   const hash = createHash('sha256')
@@ -145,10 +149,12 @@ const feed = async (source: NodeJS.ReadableStream, words: readonly string[], onB
     done += chunk.length
     if (!child.stdin.write(chunk)) await Promise.race([once(child.stdin, 'drain'), broken])
     onBytes(done)
-    if (child.stdin.destroyed) break
+    if (child.stdin.destroyed || signal.aborted) break
   }
+  if (signal.aborted) child.kill('SIGKILL')
   child.stdin.end()
   const [code] = (await ended) as [number | null]
+  signal.throwIfAborted()
   if (code !== 0)
     throw new Refusal(
       `write: ${Buffer.concat(said).toString().trim().split('\n').at(-1) ?? `dd ended with ${code}`}`,
@@ -177,19 +183,41 @@ const digestOfDisk = async (disk: Disk, sizeBytes: number, onBytes: (done: numbe
   return hash.digest('hex')
 }
 
-/** Writes the image past the cache, reads all of it back past the cache, and has the kernel read the new partitions. */
-export const writeDisk = async (image: string, disk: Disk): Promise<{ readonly sha256: string; readonly seconds: number }> => {
+/** Holds the disk so that nobody, in any mount namespace, uses it or begins to; throws when somebody does. Close it afterwards. */
+const claimDisk = ({ path }: Disk): number => {
+  try {
+    return openSync(path, constants.O_RDONLY | constants.O_EXCL)
+  } catch (error) {
+    if (!(error instanceof Error && 'code' in error && error.code === 'EBUSY')) throw error
+    throw new Refusal(`write to ${path}: it is in use`, 'unmount it, or take another disk', { cause: error })
+  }
+}
+
+/** Writes the image past the cache and reads all of it back past the cache. */
+export const writeDisk = async (
+  image: string,
+  disk: Disk,
+  signal: AbortSignal,
+): Promise<{ readonly sha256: string; readonly seconds: number }> => {
   const sizeBytes = statSync(image).size
   if (sizeBytes > disk.sizeBytes)
     throw new Refusal(`write to ${disk.path}: the image has ${gigabytes(sizeBytes)}, the disk ${gigabytes(disk.sizeBytes)}`)
   const started = performance.now()
-  const source = createReadStream(image, { highWaterMark: CHUNK_BYTES })
-  // The last chunk of an image may be odd; direct writes cannot be. dd falls back for that one by itself.
-  const words = ['dd', `of=${disk.path}`, `bs=${CHUNK_BYTES}`, 'iflag=fullblock', 'oflag=direct', 'conv=fsync,nocreat', 'status=none']
-  const wanted = await feed(source, words, progressOf('written', sizeBytes))
-  run('blockdev', '--flushbufs', disk.path)
-  const found = await digestOfDisk(disk, sizeBytes, progressOf('read back', sizeBytes))
-  if (found !== wanted)
-    throw new Refusal(`verify ${disk.path}: it does not read as it was written`, 'the medium is damaged: take another one')
-  return { sha256: found, seconds: (performance.now() - started) / 1000 }
+  const claim = claimDisk(disk)
+  try {
+    const source = createReadStream(image, { highWaterMark: CHUNK_BYTES })
+    // The last chunk of an image may be odd; direct writes cannot be. dd falls back for that one by itself.
+    const words = ['dd', `of=${disk.path}`, `bs=${CHUNK_BYTES}`, 'iflag=fullblock', 'oflag=direct', 'conv=fsync,nocreat', 'status=none']
+    const wanted = await feed(source, words, { onBytes: progressOf('written', sizeBytes), signal })
+    run('blockdev', '--flushbufs', disk.path)
+    const found = await digestOfDisk(disk, sizeBytes, progressOf('read back', sizeBytes))
+    if (found !== wanted)
+      throw new Refusal(`verify ${disk.path}: it does not read as it was written`, 'the medium is damaged: take another one')
+    return { sha256: found, seconds: (performance.now() - started) / 1000 }
+  } catch (error) {
+    process.stderr.write(`what is on ${disk.path} now is incomplete: do not boot from it\n`)
+    throw error
+  } finally {
+    closeSync(claim)
+  }
 }

@@ -119,7 +119,7 @@ const flashToDisk = async (base: string, path: string, board: Board, payload: Pa
     await flashNew(base, image, board, payload, signal)
     const disk = lookAtDisk(path)
     if (disk.obstacle !== undefined) throw new Refusal(`write to ${disk.path}: ${disk.obstacle}`)
-    const { sha256, seconds } = await writeDisk(image, disk)
+    const { sha256, seconds } = await writeDisk(image, disk, signal)
     say(`written to ${disk.path} and read back in ${seconds.toFixed(1)} s, sha256 ${sha256}`)
   } finally {
     rmSync(scratch, { recursive: true, force: true })

@@ -4,7 +4,7 @@
 import { closeSync, existsSync, fsyncSync, openSync, readdirSync, readFileSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import { loadIndex } from '../../src/agent/images/index-file.ts'
-import { PRELOAD_DIR } from '../../src/agent/preload.ts'
+import { PRELOAD_DIR } from '../../src/agent/preload-folder.ts'
 import { SEED_FILE } from '../../src/agent/seed.ts'
 import { targetOf } from '../../src/agent/slots/executable.ts'
 import { readSlots, slotProgram } from '../../src/agent/slots/slots.ts'

@@ -8,7 +8,7 @@ import type { Pki } from '../base/pki.ts'
 import type { Document } from '../link/link.ts'
 import { pinOf } from './join.ts'
 import type { AgentMemory, DeviceIdentity } from './memory.ts'
-import { hasPreload, readPreload, replacePreload } from './preload.ts'
+import { hasPreload, replacePreload } from './preload-folder.ts'
 import { destroyTokens, findSeed, readSeed, type Seed } from './seed.ts'
 
 export interface FirstBootDeps {
@@ -89,7 +89,7 @@ export const openFirstBoot = async (deps: FirstBootDeps): Promise<FirstBoot> => 
   // Pods of a document that can no longer be read go on as they are; the manifests of the first day are not for them.
   const alone = memory.held === undefined && !memory.keyLost && hasPreload(dir)
   const { document, problems } = alone
-    ? await readPreload(deps, { device: nodeName, podCIDR: seed?.podCIDR })
+    ? await (await import('./preload.ts')).readPreload(deps, { device: nodeName, podCIDR: seed?.podCIDR })
     : { document: undefined, problems: [] }
   const join = joinOf(deps, read)
   if (problem !== undefined && document === undefined && join?.token === undefined) throw problem

@@ -1,8 +1,8 @@
 // Pods a device was delivered with: DATA_DIR/preload/*.yaml as the document of a device that no server has spoken to yet. They are pods
-// like others, with a uid made of manifest and device. The first document of a server takes their place, once and for all.
+// like others, with a uid made of manifest and device. Loaded on the first day only: it knows the rules of manifests.
 
 import { createHash } from 'node:crypto'
-import { existsSync, readdirSync } from 'node:fs'
+import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { messageOf } from '../base/errors.ts'
 import type { Files } from '../base/files.ts'
@@ -17,10 +17,8 @@ import { checkSchema, strictProblem } from '../kinds/schema-check.ts'
 import { secretKind } from '../kinds/secret.ts'
 import type { Document } from '../link/link.ts'
 import { PODS_MAX, PRELOAD_FILE_BYTES_MAX, PRELOAD_FILES_MAX, PRELOAD_OBJECTS_MAX } from './limits.ts'
+import { hasPreload, PRELOAD_DIR } from './preload-folder.ts'
 
-export const PRELOAD_DIR = 'preload'
-/** In the folder: the server's first document has come. The manifests count no more, whatever becomes of the device's memory. */
-const REPLACED_FILE = 'replaced'
 /** Where nobody said otherwise; nobody else gives out addresses before a server does. */
 const ALONE_POD_CIDR = '10.42.0.0/24'
 
@@ -33,16 +31,6 @@ export interface Preload {
 
 const KINDS: Readonly<Record<string, Kind>> = { Pod: podKind, ConfigMap: configMapKind, Secret: secretKind }
 const ONLY = 'only Pod, ConfigMap and Secret run without a server'
-
-const isReplaced = (dir: string): boolean => existsSync(join(dir, PRELOAD_DIR, REPLACED_FILE))
-
-/** True when manifests lie there that no server's document has replaced. */
-export const hasPreload = (dir: string): boolean => existsSync(join(dir, PRELOAD_DIR)) && !isReplaced(dir)
-
-/** From now on the manifests are history. Durable when it returns; nothing happens where there are none. */
-export const replacePreload = (dir: string, files: Files): void => {
-  if (hasPreload(dir)) files.write(join(dir, PRELOAD_DIR, REPLACED_FILE), 'the first document of a server took the place of these\n', 0o600)
-}
 
 const uidOf = (device: string, object: KubeObject): string => {
   const hex = createHash('sha256')

@@ -4,7 +4,8 @@ import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
-import { hasPreload, readPreload, replacePreload } from '../../../src/agent/preload.ts'
+import { readPreload } from '../../../src/agent/preload.ts'
+import { hasPreload, replacePreload } from '../../../src/agent/preload-folder.ts'
 import { systemFiles } from '../../../src/host/files.ts'
 import { openBench } from './bench.ts'
 
