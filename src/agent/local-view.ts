@@ -2,6 +2,7 @@
 
 import type { DeviceContainer, DevicePod } from '../kinds/device-shapes.ts'
 import type { ContainerStatus, PodStatus } from '../kinds/pod.ts'
+import { isSidecar } from './device.ts'
 import type { DeviceState } from './machine.ts'
 import { isRunning, type PodRecord } from './pod-record.ts'
 
@@ -11,11 +12,16 @@ const troubleOf = (status: ContainerStatus): string | undefined => {
   return terminated ? (terminated.reason ?? `ExitCode:${terminated.exitCode}`) : undefined
 }
 
+/** Names of init containers that stay beside the others. */
+const sidecarsOf = ({ pod }: PodRecord): ReadonlySet<string> =>
+  new Set((pod?.spec.initContainers ?? []).filter(isSidecar).map(({ name }) => name))
+
 /** kubectl's STATUS column. Source: k8s printers printPod. */
 const summaryOf = (record: PodRecord, status: PodStatus): string => {
+  const sidecars = sidecarsOf(record)
   if (!record.desired || record.pod?.metadata.deletionTimestamp !== undefined) return 'Terminating'
   const init = status.initContainerStatuses ?? []
-  const waiting = init.findIndex(s => !(s.state?.terminated?.exitCode === 0 || s.started === true))
+  const waiting = init.findIndex(s => !(s.state?.terminated?.exitCode === 0 || (s.started === true && sidecars.has(s.name))))
   if (waiting >= 0 && status.phase === 'Pending') {
     const trouble = troubleOf(init[waiting] as ContainerStatus)
     return trouble && trouble !== 'PodInitializing' ? `Init:${trouble}` : `Init:${waiting}/${init.length}`
@@ -46,6 +52,8 @@ export const devicePods = (state: DeviceState): DevicePod[] =>
     .map((record): DevicePod => {
       const status: PodStatus = record.status ?? { phase: 'Unknown' }
       const main = status.containerStatuses ?? []
+      const sidecars = sidecarsOf(record)
+      const lasting = [...main, ...(status.initContainerStatuses ?? []).filter(s => sidecars.has(s.name))]
       return {
         namespace: record.namespace,
         name: record.name,
@@ -53,8 +61,8 @@ export const devicePods = (state: DeviceState): DevicePod[] =>
         desired: record.desired,
         deleting: !record.desired || record.pod?.metadata.deletionTimestamp !== undefined,
         summary: summaryOf(record, status),
-        ready: { ready: main.filter(s => s.ready).length, total: main.length },
-        restarts: main.reduce((sum, s) => sum + s.restartCount, 0),
+        ready: { ready: lasting.filter(s => s.ready).length, total: lasting.length },
+        restarts: lasting.reduce((sum, s) => sum + s.restartCount, 0),
         status,
         containers: containersOf(record, [...main, ...(status.initContainerStatuses ?? [])]),
       }
