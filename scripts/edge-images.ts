@@ -18,6 +18,7 @@ const SHELL = [
   'sha256sum',
   'sort',
   'stty',
+  'tar',
   'test',
   'timeout',
   'tr',
