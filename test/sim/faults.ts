@@ -146,7 +146,7 @@ export const startFaults = ({ world, server, fleet, profile, checks }: FaultDeps
     strangeHead(own) {
       const device = someDevice(own)
       const heads = device?.pastHeads ?? []
-      const head = pick(own, heads)
+      const head = own.int(2) === 0 ? heads.at(-1) : pick(own, heads)
       if (!device?.agent || !head) return
       const made = pick<Partial<HeldHead>>(own, [
         {},

@@ -139,7 +139,12 @@ const NAMED: Readonly<Record<string, (nodes: number) => Omit<Profile, 'name' | '
     quietMs: 20 * 60 * MINUTE_MS,
     faults: { ...NONE, cut: nodes / 12 },
   }),
-  tunnel: nodes => ({ ...base, ...METERED, cutMs: [2000, 60_000], faults: { ...NONE, cut: nodes / 4, halfOpen: nodes / 16 } }),
+  tunnel: nodes => ({
+    ...base,
+    ...METERED,
+    cutMs: [2000, 60_000],
+    faults: { ...NONE, cut: nodes / 4, halfOpen: nodes / 16, answerLost: nodes / 8 },
+  }),
   'field-day': nodes => ({
     ...base,
     uplinks: { metered: 0, normal: 80, callers: 10 },
@@ -177,7 +182,7 @@ const NAMED: Readonly<Record<string, (nodes: number) => Omit<Profile, 'name' | '
     usersPerMinute: 20,
     uplinks: { metered: 0, normal: 20, callers: 10 },
     settleMs: 40 * MINUTE_MS,
-    faults: { ...NONE, cut: nodes / 10, agentCrash: nodes / 20, reboot: nodes / 20, answerLost: nodes / 4, strangeHead: nodes / 10 },
+    faults: { ...NONE, cut: nodes / 10, agentCrash: nodes / 10, reboot: nodes / 20, answerLost: nodes / 4, strangeHead: nodes / 3 },
   }),
   // Many pods on few nodes, and never so many nodes cut together that the brake is certain: what is replaced is replaced at a rate.
   crowd: () => ({
