@@ -1,8 +1,9 @@
 // helio upgrade: a new program into the free slot, verified before and after it is written, tried out, switched to on trial, and watched until
 // it stays or the one before runs again. A cut at any point leaves a device that starts the old or the new one; see agent/slots/slots.ts.
 
-import { existsSync, readFileSync, statfsSync } from 'node:fs'
-import { join, resolve } from 'node:path'
+import { existsSync, readFileSync, statfsSync, statSync } from 'node:fs'
+import { join } from 'node:path'
+import { targetOf } from './agent/slots/executable.ts'
 import { LAUNCHER_PATH, SPARE_BYTES_MIN, TRIAL_STARTS_MAX } from './agent/slots/limits.ts'
 import { ADDON, digestOf } from './agent/slots/program-copy.ts'
 import * as slots from './agent/slots/slots.ts'
@@ -278,8 +279,10 @@ const upgradeLocked = async (options: UpgradeOptions, tell: UpgradeTeller, signa
   if (checked.signature) checkVersion(from, checked.signature.version, options)
   if (dryRun) {
     makeSpace(dataDir, checked, view, { tell, dryRun })
-    // Unsigned or not, it would be run from the slot; here it is run where it lies.
-    const tried = await tryOut(resolve(options.file))
+    // From a stick that lets nothing be executed there is only what is signed to go by.
+    const executable = (statSync(options.file).mode & 0o111) !== 0
+    const { version = 'unknown', target = targetOf(process.arch) } = checked.signature ?? {}
+    const tried = executable ? await tryOut(options.file) : { version, target }
     checkVersion(from, tried.version, options)
     return { ...facts, ...tried, outcome: 'checked' as const, slot: slots.freeSlot(view) }
   }

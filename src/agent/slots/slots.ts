@@ -2,9 +2,10 @@
 // for who picks. Every change is whole or not at all under a power cut, in this order: a program is written and verified beside its slot
 // and renamed into it; `trial` is written before `current`, and ended by removing it. Rule for whoever changes the form of a database: the
 // new form is written only once the trial has ended (trial.ts), since until then the old program may be started on it again.
+// A launcher is as old as the installation: the form of its files (current, trial, trial.ROLE, bad, about) does not change.
 
 import { closeSync, existsSync, fsyncSync, lstatSync, mkdirSync, openSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { ApiError } from '../../base/errors.ts'
 import type { Files } from '../../base/files.ts'
 import { type Lock, tryLock } from '../images/lock.ts'
@@ -154,7 +155,10 @@ const syncFolder = (dir: string): void => {
 const MODE = { folder: 0o755, state: 0o644 }
 
 const makeFolder = (dir: string): void => {
-  if (!existsSync(dir)) mkdirSync(dir, { recursive: true, mode: MODE.folder })
+  if (existsSync(dir)) return
+  // The data folder itself is nobody else's unless it was made so before.
+  mkdirSync(dirname(dir), { recursive: true, mode: 0o700 })
+  mkdirSync(dir, { mode: MODE.folder })
 }
 
 /**
@@ -162,6 +166,7 @@ const makeFolder = (dir: string): void => {
  */
 export const lockSlots = (dataDir: string): Lock => {
   const dir = join(slotsDir(dataDir), 'lock')
+  makeFolder(slotsDir(dataDir))
   makeFolder(dir)
   const lock = tryLock(dir)
   if ('release' in lock) return lock

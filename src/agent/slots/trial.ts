@@ -73,11 +73,15 @@ export const watchTrial = (deps: TrialDeps, role: SlotRole): TrialWatch => {
     : clock.after(trial.deadlineSeconds * 1000, () => {
         if (state.over) return
         end()
+        if (!isOurs()) return
         log.error('program on trial is not healthy in time', { version, role, why: state.why })
         deps.fail(state.why)
       })
+  /** Somebody went back by hand, or another program has come into this slot: that trial is not ours. */
+  const isOurs = (): boolean => find(deps, role)?.sha256 === sha256
   const pass = (): void => {
     end()
+    if (!isOurs()) return
     noteStarts({ files }, dir, role, 'ok')
     const awaited = isAwaited(files, dir, sha256, role)
     if (!awaited) commitTrial({ files }, dir)
@@ -110,7 +114,7 @@ export const watchTrial = (deps: TrialDeps, role: SlotRole): TrialWatch => {
       if (state.over) return
       end()
       try {
-        if (typeof starts === 'number') noteStarts({ files }, dir, role, Math.max(0, starts - 1))
+        if (typeof starts === 'number' && isOurs()) noteStarts({ files }, dir, role, Math.max(0, starts - 1))
       } catch (error) {
         log.error('start on trial was not given back', { role, why: String(error) })
       }
