@@ -39,8 +39,8 @@ const word = (text: string): string => {
 const unitLines = ({ role, dataDir }: UnitOptions): readonly Line[] => [
   ['', `Description=Heliopause ${role}`],
   [
-    'Pods start with no network, so nothing here waits for one: never add network-online.target.\nnftables.service empties all tables when it starts: ours come after it.',
-    'After=local-fs.target nftables.service',
+    'Pods start with no network, so nothing here waits for one: never add network-online.target.\nnftables.service empties all tables when it starts: ours come after it. A boot partition, where a seed may lie, is not\npart of local-fs.target when it is mounted with nofail.',
+    'After=local-fs.target boot.mount boot-firmware.mount nftables.service',
   ],
   ['Without its disk it would begin an empty state.', `RequiresMountsFor=${word(dataDir)}`],
   ['It is started again for ever: nobody is there to reset a unit that gave up.', 'StartLimitIntervalSec=0'],
