@@ -60,7 +60,8 @@ const STAGES: readonly Stage[] = [
   { name: 'cold boot without a server', stage: 'cold' },
   { name: 'clock in 1970', stage: 'clock', clock: '1970-01-02' },
   { name: 'kernel without the memory controller', stage: 'no-memory', append: 'cgroup_disable=memory' },
-  { name: 'systemd', stage: 'systemd', init: '/lib/systemd/systemd' },
+  { name: 'installed under systemd, then a reboot', stage: 'systemd', init: '/lib/systemd/systemd' },
+  { name: 'after the reboot, and uninstalled', stage: 'uninstall', init: '/lib/systemd/systemd' },
 ]
 
 /** One boot; counts the verdicts of its console. */

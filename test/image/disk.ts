@@ -13,7 +13,13 @@ const project = join(import.meta.dirname, '../..')
 export const PROGRAMS = ['crun', 'conmon', 'nft', 'ip', 'mount', 'umount', 'unshare', 'nsenter', 'script', 'env', 'sh', 'busybox']
 
 /** Parts of the service manager; the boot under it is left out where they are not installed. */
-const SYSTEMD = ['/lib/systemd/systemd', '/lib/systemd/systemd-executor', '/lib/systemd/systemd-shutdown', '/bin/systemctl']
+const SYSTEMD = [
+  '/lib/systemd/systemd',
+  '/lib/systemd/systemd-executor',
+  '/lib/systemd/systemd-shutdown',
+  '/bin/systemctl',
+  '/usr/bin/systemd-notify',
+]
 export const hasSystemd = (): boolean => existsSync('/lib/systemd/systemd') && existsSync('/bin/systemctl')
 
 const APPLETS =
@@ -72,32 +78,24 @@ const write = (root: string, path: string, text: string, mode = 0o644): void => 
 }
 
 const UNITS: Readonly<Record<string, string>> = {
-  'helio.service': `[Unit]
-Description=Heliopause agent
-[Service]
-ExecStart=/opt/helio/helio agent --data-dir /var/lib/heliopause
-StandardError=append:/var/log/helio.log
-StandardOutput=null
-`,
   'check.service': `[Unit]
 Description=The checks of this image
 [Service]
 Type=oneshot
-Environment=STAGE=systemd
-ExecStart=/usr/bin/node /guest/check.ts
+ExecStart=/bin/sh /guest/stage.sh
 StandardOutput=file:/dev/console
 StandardError=file:/dev/console
 TimeoutStartSec=infinity
-ExecStopPost=/usr/bin/poweroff -f
+ExecStopPost=/bin/sh -c '[ -e /run/goes-down-by-itself ] || /usr/bin/poweroff -f'
 `,
-  'boot.target': '[Unit]\nDescription=Checks\nWants=check.service basic.target\nAfter=basic.target\nAllowIsolate=yes\n',
+  'boot.target': '[Unit]\nDescription=Checks\nWants=check.service multi-user.target\nAfter=basic.target\nAllowIsolate=yes\n',
 }
 
 const placeSystemd = (root: string): void => {
   for (const path of SYSTEMD.filter(existsSync)) placeLinked(root, path, '/lib/systemd:/usr/lib/x86_64-linux-gnu/systemd')
   for (const [name, text] of Object.entries(UNITS)) write(root, `etc/systemd/system/${name}`, text)
   link(root, 'etc/systemd/system/default.target', 'boot.target')
-  for (const name of 'basic sysinit local-fs swap sockets paths timers slices shutdown umount final emergency'.split(' '))
+  for (const name of 'basic multi-user reboot sysinit local-fs swap sockets paths timers slices shutdown umount final emergency'.split(' '))
     if (existsSync(`/lib/systemd/system/${name}.target`)) place(root, `/lib/systemd/system/${name}.target`)
 }
 

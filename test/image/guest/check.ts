@@ -4,7 +4,7 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { CGROUPS, check, DATA, logTail, note, podGroups, startRole } from './board.ts'
 import { coldBoot, noMemoryController, wrongClock } from './cold-boot.ts'
 import { firstBoot } from './first-boot.ts'
-import { underSystemd } from './under-systemd.ts'
+import { afterReboot, goDown, underSystemd } from './under-systemd.ts'
 
 const mounts = (): string => readFileSync('/proc/self/mounts', 'utf8')
 
@@ -34,6 +34,7 @@ const STAGES: Readonly<Record<string, () => Promise<void>>> = {
   clock: wrongClock,
   'no-memory': noMemoryController,
   systemd: underSystemd,
+  uninstall: afterReboot,
 }
 
 const stage = process.env['STAGE'] ?? ''
@@ -41,4 +42,9 @@ note(`stage ${stage}, data in ${DATA}, node ${process.version}`)
 const ran = await check(`stage ${stage} ran to its end`, () => STAGES[stage]?.() ?? Promise.reject(new Error('no such stage')))
 if (!ran) console.log(logTail(40))
 console.log(`END ${stage}`)
+// An orderly end of the whole board, with everything running: what a technician does.
+if (stage === 'systemd' && ran) {
+  await goDown()
+  await new Promise(() => process.stdin.resume())
+}
 process.exit(0)
