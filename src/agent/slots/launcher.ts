@@ -167,6 +167,9 @@ case $slot in
       else
         say "slot $slot: $why, but slot $other holds nothing to go back to"
       fi
+    elif [ "\${1-}" = upgrade ] && { [ "$trial" = "$slot" ] || [ "$trial" = unreadable ]; } && fit "$other"; then
+      # Who wants to go back must not depend on what may not work.
+      slot=$other
     elif [ -n "$role" ] && ! fit "$slot"; then
       say "slot $slot holds no program for this machine"
       if fit "$other" || ! runnable "$slot"; then slot=$other; fi

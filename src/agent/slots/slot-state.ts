@@ -211,13 +211,18 @@ const decideTrial = (texts: SlotTexts, role: SlotRole, slot: Slot, trial: Trial 
 export const failedReason = (role: SlotRole): string => `${TRIAL_STARTS_MAX} starts as ${role} did not end its trial`
 export const UNFIT_REASON = 'cannot be executed on this machine'
 
-/** What the launcher does with these files when it is started as `role`; undefined: with any other word. */
-export const decide = (texts: SlotTexts, role: SlotRole | undefined): Decision => {
+/**
+ * What the launcher does with these files when its first word is this role, or `upgrade`; undefined: any other. While a program is on trial
+ * the one before does the upgrade commands: who wants to go back must not depend on what may not work.
+ */
+export const decide = (texts: SlotTexts, word: SlotRole | 'upgrade' | undefined): Decision => {
+  const role = word === 'upgrade' ? undefined : word
   const slot = parseCurrent(texts.current)
   if (slot === undefined) return decideLost(texts, role)
   const trial = trialOf(texts)
   if (trial !== undefined && role !== undefined) return decideTrial(texts, role, slot, trial === 'unreadable' ? undefined : trial)
   const other = otherSlot(slot)
+  if (trial !== undefined && word === 'upgrade' && texts.slots[other].fit) return { slot: other, writes: [], trial: false, wrong: false }
   const sound = (each: Slot): boolean => (role === undefined ? texts.slots[each].runnable : texts.slots[each].fit)
   // A slot that looks unfit is still better than none.
   const chosen = [slot, other].find(sound) ?? [slot, other].find(each => texts.slots[each].runnable)

@@ -76,7 +76,7 @@ const stateOf = (dataDir: string): Record<string, unknown> => {
   return { ...texts, bad: parseBad(bad), fit: [slots.a.fit, slots.b.fit] }
 }
 
-const agrees = (shell: (typeof SHELLS)[number], dataDir: string, state: Folder, role: SlotRole | undefined): void => {
+const agrees = (shell: (typeof SHELLS)[number], dataDir: string, state: Folder, role: SlotRole | 'upgrade' | undefined): void => {
   writeFolder(dataDir, state)
   const dir = join(dataDir, 'slots')
   const texts = readTexts({ files: systemFiles }, dir)
@@ -101,7 +101,9 @@ for (const shell of SHELLS) {
     const dataDir = newDataDir()
     t.teardown(() => rmSync(dirname(dataDir), { recursive: true }))
     fc.assert(
-      fc.property(folder, fc.constantFrom('server', 'agent', 'agent', undefined), (state, role) => agrees(shell, dataDir, state, role)),
+      fc.property(folder, fc.constantFrom('server', 'agent', 'agent', 'upgrade', undefined), (state, role) =>
+        agrees(shell, dataDir, state, role),
+      ),
       { numRuns: 40 },
     )
     t.pass('40 folders')
