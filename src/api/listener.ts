@@ -6,6 +6,7 @@ import {
   createSecureServer,
   type Http2SecureServer,
   type IncomingHttpHeaders,
+  type SecureServerOptions,
   type ServerHttp2Session,
   type ServerHttp2Stream,
 } from 'node:http2'
@@ -332,12 +333,25 @@ const openPort = (state: State): Promise<number> =>
     })
   })
 
+const choose = ({ protocols }: { readonly protocols: readonly string[] }) => PROTOCOLS.find(each => protocols.includes(each))
+
+/**
+ * Not with a list of protocols: Node keeps a copy of it for every connection, in a piece of a larger buffer that stays with it: 8 KB each.
+ * Node 20.11, the newest for armv7, always has its list and refuses another way beside it; there the 8 KB are paid.
+ */
+const createServer = (options: SecureServerOptions): Http2SecureServer => {
+  try {
+    return createSecureServer({ ...options, ALPNCallback: choose })
+  } catch (error) {
+    if (!(error instanceof Error && 'code' in error && error.code === 'ERR_TLS_ALPN_CALLBACK_WITH_PROTOCOLS')) throw error
+    return createSecureServer(options)
+  }
+}
+
 /** Opens the port; rejects with a hint when it cannot. */
 export const listen = async (options: ListenOptions): Promise<Listener> => {
-  const server = createSecureServer({
+  const server = createServer({
     allowHTTP1: true,
-    // Not as a list: Node keeps a copy of it for every connection, in a piece of a larger buffer that stays with it: 8 KB each.
-    ALPNCallback: ({ protocols }: { readonly protocols: readonly string[] }) => PROTOCOLS.find(each => protocols.includes(each)),
     key: options.keyPem,
     cert: options.certPem,
     ca: options.authorityPem,
@@ -349,7 +363,7 @@ export const listen = async (options: ListenOptions): Promise<Listener> => {
     maxHeaderSize: HEADER_BYTES_MAX,
     maxSessionMemory: SESSION_MEMORY_MIB,
     settings: { maxConcurrentStreams: STREAMS_MAX, maxHeaderListSize: HEADER_BYTES_MAX },
-  } as Parameters<typeof createSecureServer>[0])
+  } as SecureServerOptions)
   server.maxConnections = CONNECTIONS_MAX
   // Properties of the HTTP/1.1 side; the HTTP/2 server type does not list them.
   Object.assign(server, { headersTimeout: HEAD_MS_MAX, requestTimeout: REQUEST_MS_MAX, keepAliveTimeout: IDLE_MS_MAX })
