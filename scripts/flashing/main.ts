@@ -157,7 +157,7 @@ const main = async (): Promise<void> => {
     const hint = shown instanceof Refusal || shown instanceof ApiError ? shown.hint : undefined
     const cause = shown instanceof Refusal && shown.cause instanceof Error ? `: ${messageOf(shown.cause).split('\n').at(-1)}` : ''
     process.stderr.write(
-      `error: ${messageOf(shown)}${shown instanceof Refusal && shown.message.endsWith('refused') ? cause : ''}\n${hint ? `hint: ${hint}\n` : ''}`,
+      `error: ${messageOf(shown).split('\n')[0]}${shown instanceof Refusal && shown.message.endsWith('refused') ? cause : ''}\n${hint ? `hint: ${hint}\n` : ''}`,
     )
     process.exitCode = shown instanceof Usage ? 2 : 1
   }

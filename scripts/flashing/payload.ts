@@ -12,7 +12,7 @@ import { PRELOAD_DIR } from '../../src/agent/preload-folder.ts'
 import { parseSeed, type Seed } from '../../src/agent/seed.ts'
 import { executableOf, readHeader, targetOf } from '../../src/agent/slots/executable.ts'
 import { silentLog } from '../../src/base/log.ts'
-import { CONFIGURATION_KINDS, type Role } from '../../src/base/role-options.ts'
+import { CONFIGURATION_KINDS, DATA_DIR_DEFAULT, type Role } from '../../src/base/role-options.ts'
 import { systemClock } from '../../src/host/clock.ts'
 import { systemExec } from '../../src/host/exec.ts'
 import { systemFiles } from '../../src/host/files.ts'
@@ -90,12 +90,14 @@ const configFileOf = (config: string, role: Role): string => {
 }
 
 /** The device's folder and its server, as the configuration has them. */
-const configValues = (file: string | undefined): { readonly dataDir: string; readonly server: string | undefined } => {
+const configValues = (
+  file: string | undefined,
+): { readonly dataDir: string; readonly server: string | undefined; readonly hasToken: boolean } => {
   const value: unknown = file === undefined ? {} : parse(readFileSync(file, 'utf8'), { version: '1.1' })
-  const { dataDir = '/var/lib/heliopause', server } = (value ?? {}) as { dataDir?: unknown; server?: unknown }
+  const { dataDir = DATA_DIR_DEFAULT, server, token } = (value ?? {}) as { dataDir?: unknown; server?: unknown; token?: unknown }
   if (typeof dataDir !== 'string' || !dataDir.startsWith('/'))
     throw new Refusal(`read configuration ${file}: dataDir is not an absolute path`)
-  return { dataDir, server: typeof server === 'string' ? server.replace(/\/$/, '') : undefined }
+  return { dataDir, server: typeof server === 'string' ? server.replace(/\/$/, '') : undefined, hasToken: token !== undefined }
 }
 
 /** In a folder as a device has it: what the device would refuse is refused here. */
@@ -137,7 +139,9 @@ export const preparePayload = async (request: PayloadRequest): Promise<Payload> 
     checkProgram(request.helio, request.arch)
     const configFile = request.config === undefined ? undefined : configFileOf(request.config, request.role)
     const seed = request.seedText === undefined ? undefined : await parseSeed(request.seedText, 'seed')
-    const { dataDir, server } = configValues(configFile)
+    const { dataDir, server, hasToken } = configValues(configFile)
+    if (seed !== undefined && hasToken)
+      throw new Refusal(`${configFile} has a token, and there is a seed`, 'take the token out of the file')
     if (seed?.server !== undefined && server !== undefined && seed.server.replace(/\/$/, '') !== server)
       throw new Refusal(
         `the seed says server ${seed.server}, ${configFile} says ${server}`,

@@ -55,8 +55,7 @@ const spendSeed = ({ seed, log, pki, memory }: FirstBootDeps, identity: DeviceId
 
 type Read = { readonly seed: Seed | undefined; readonly problem?: ApiError }
 
-const seedOf = async ({ seed, memory }: FirstBootDeps): Promise<Read> => {
-  if (memory.identity !== undefined) return { seed: undefined }
+const seedOf = async ({ seed }: FirstBootDeps): Promise<Read> => {
   const path = findSeed(seed?.places ?? [])
   if (path === undefined) return { seed: undefined }
   try {
@@ -80,16 +79,27 @@ const joinOf = (deps: FirstBootDeps, { seed, problem }: Read): FirstBoot['join']
   return server === undefined ? undefined : { server, ...(token === undefined ? {} : { token }) }
 }
 
+const replaceQuietly = ({ dir, files, log }: FirstBootDeps): void => {
+  try {
+    replacePreload(dir, files)
+  } catch (error) {
+    // The document itself is on disk, and wins; the next start tries again.
+    log.error('mark pre-loaded manifests as replaced', { error: messageOf(error) })
+  }
+}
+
 /** Rejects when the seed is unusable and there is nothing else to do; a problem beside pods that can run is told and waits. */
 export const openFirstBoot = async (deps: FirstBootDeps): Promise<FirstBoot> => {
-  const { dir, files, log, memory } = deps
-  const read = await seedOf(deps)
-  const { seed, problem } = read
-  const nodeName = memory.identity?.nodeName ?? (deps.seed?.nameGiven ? deps.nodeName : (seed?.nodeName ?? deps.nodeName))
+  const { dir, log, memory } = deps
   // Pods of a document that can no longer be read go on as they are; the manifests of the first day are not for them.
   const alone = memory.held === undefined && !memory.keyLost && hasPreload(dir)
+  const found: Read = alone || memory.identity === undefined ? await seedOf(deps) : { seed: undefined }
+  // Who has joined does not ask who it is; only its pods keep their addresses until the document comes.
+  const read: Read = memory.identity === undefined ? found : { seed: undefined }
+  const { seed, problem } = read
+  const nodeName = memory.identity?.nodeName ?? (deps.seed?.nameGiven ? deps.nodeName : (seed?.nodeName ?? deps.nodeName))
   const { document, problems } = alone
-    ? await (await import('./preload.ts')).readPreload(deps, { device: nodeName, podCIDR: seed?.podCIDR })
+    ? await (await import('./preload.ts')).readPreload(deps, { device: nodeName, podCIDR: found.seed?.podCIDR })
     : { document: undefined, problems: [] }
   const join = joinOf(deps, read)
   if (problem !== undefined && document === undefined && join?.token === undefined) throw problem
@@ -98,7 +108,7 @@ export const openFirstBoot = async (deps: FirstBootDeps): Promise<FirstBoot> => 
   for (const each of problems) log.error('pre-loaded manifest not run', { problem: each })
   if (told.length > 0) memory.alsoWarn(() => told)
   if (document) log.info('pre-loaded pods run until a server says otherwise', { pods: document.pods.length })
-  if (memory.held !== undefined) replacePreload(dir, files)
+  if (memory.held !== undefined) replaceQuietly(deps)
   if (memory.identity) spendSeed(deps, memory.identity)
   return {
     nodeName,
@@ -107,13 +117,6 @@ export const openFirstBoot = async (deps: FirstBootDeps): Promise<FirstBoot> => 
     ways: seed?.ways,
     document,
     joined: identity => spendSeed(deps, identity),
-    replaced() {
-      try {
-        replacePreload(dir, files)
-      } catch (error) {
-        // The document itself is on disk; the next start tries again.
-        log.error('mark pre-loaded manifests as replaced', { error: messageOf(error) })
-      }
-    },
+    replaced: () => replaceQuietly(deps),
   }
 }
