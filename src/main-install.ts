@@ -5,7 +5,7 @@ import { existsSync, readdirSync, realpathSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { digestOf } from './agent/slots/program-copy.ts'
 import { TRIAL_TIMES } from './agent/slots/slot-state.ts'
-import { installSlot, launcherText, lockSlots, readSlots, switchSlot } from './agent/slots/slots.ts'
+import { installSlot, launcherText, lockSlots, readSlots, removeLeftovers, slotsDir, switchSlot } from './agent/slots/slots.ts'
 import { ApiError } from './base/errors.ts'
 import type { Role } from './base/role-options.ts'
 import type { InstallRequest, InstallResult, InstallStep, Tell } from './cli/install-shapes.ts'
@@ -162,9 +162,14 @@ const prepare = async (request: InstallRequest): Promise<Prepared> => {
 
 /** Another program than the installed one goes on trial, as an upgrade does; a first one, or one in an image, is good at once. */
 const placeProgram = async ({ realDataDir, program, programIs, tree }: Prepared, tell: Tell): Promise<void> => {
-  if (programIs === 'unchanged') return
+  const dir = slotsDir(realDataDir)
+  const isLeft = existsSync(dir) && readdirSync(dir).some(name => /\.(new|old|tmp)$/.test(name))
+  if (programIs === 'unchanged' && !isLeft) return
   const lock = lockSlots(realDataDir)
   try {
+    // On trial: what lies there may be in use.
+    if (readSlots(SLOTS, realDataDir).trial === undefined) removeLeftovers(realDataDir)
+    if (programIs === 'unchanged') return
     const onProgress = (done: number, total: number): void =>
       tell(`copying the program… ${Math.floor((done * 100) / Math.max(1, total))} %`)
     const { slot } = await installSlot(SLOTS, realDataDir, { ...program, onProgress })
@@ -184,8 +189,8 @@ const write = async (prepared: Prepared, tell: Tell): Promise<void> => {
   const now = { version: program.version, init, roles: [role], files: digestsOf(plan), links: plan.links, folders: missing }
   const put = (installation: Installation): void => {
     const path = manifestPath(dataDir)
-    if (tree.read(path) === manifestText(installation)) return
     tree.clearLeftovers(path)
+    if (tree.read(path) === manifestText(installation)) return
     tree.write(path, manifestText(installation), 0o644)
   }
   put(intended(before, now))

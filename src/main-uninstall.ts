@@ -128,9 +128,12 @@ const purge = async (tree: Tree, dataDir: string, roles: readonly Role[], dryRun
     throw new ApiError('Conflict', `uninstall --purge: ${mounts[0]} is mounted in the data folder`, {
       hint: 'umount it, then run this again',
     })
-  const inside = (await mountsUnder(real)).includes(real)
-  const paths = inside ? readdirSync(real).map(name => `${dataDir}/${name}`) : [dataDir]
-  return [...LOGS(roles), ...paths].flatMap(path => removeFolder(tree, path, dryRun) ?? [])
+  const inside = tree.exists(dataDir) ? readdirSync(real).map(name => `${dataDir}/${name}`) : []
+  // While the manifest is there, a purge that was cut off can be run again; a mount point stays, empty.
+  const paths = [...LOGS(roles), ...inside.filter(path => path !== manifestPath(dataDir)), manifestPath(dataDir)]
+  const steps = paths.flatMap(path => removeFolder(tree, path, dryRun) ?? [])
+  if (!dryRun) tree.removeEmpty(dataDir)
+  return steps.length > 0 ? [{ do: 'remove', what: dataDir, state: 'removed' }] : []
 }
 
 interface PodsDone {
@@ -182,6 +185,8 @@ export const uninstallHere = async (request: UninstallRequest, { tell }: { tell:
   const manifest = readManifest(tree, dataDir)
   const base = { root: tree.root, dataDir, dryRun }
   if (manifest === undefined) {
+    // The last step of a purge, where a cut came before it.
+    if (request.purge && !dryRun && tree.exists(dataDir)) tree.removeEmpty(dataDir)
     const strange = tree.exists(dataDir) ? [`${dataDir}: nothing says that helio install made it`] : []
     if (!tree.exists(manifestPath(dataDir))) return { ...base, steps: [], pods: 0, left: strange }
     throw new ApiError('Invalid', `uninstall: ${manifestPath(dataDir)} is damaged`, {
@@ -196,7 +201,7 @@ export const uninstallHere = async (request: UninstallRequest, { tell }: { tell:
   const reloaded = await reload(tree, manifest, dryRun)
   const slots = removeFolder(tree, slotsDir(dataDir), dryRun) ?? []
   if (!dryRun) for (const path of [...manifest.folders].reverse()) if (path !== dataDir) tree.removeEmpty(path)
-  if (!dryRun) tree.remove(manifestPath(dataDir))
+  if (!dryRun && !request.purge) tree.remove(manifestPath(dataDir))
   const purged = request.purge ? await purge(tree, dataDir, roles, dryRun) : []
   if (request.purge && !dryRun) for (const path of [...manifest.folders].reverse()) tree.removeEmpty(path)
   const steps = [...stopped, ...pods.steps, ...removed, ...reloaded, ...[slots].flat(), ...purged]
