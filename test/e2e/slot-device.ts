@@ -2,8 +2,19 @@
 // whenever it ends. Pods are plain processes that came with the device; no server is anywhere.
 
 import { type ChildProcess, spawn } from 'node:child_process'
-import { appendFileSync, chmodSync, cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { dirname, join } from 'node:path'
+import {
+  appendFileSync,
+  chmodSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmdirSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
+import { basename, dirname, join } from 'node:path'
 import { writeImage } from '../../scripts/oci-image.ts'
 import { targetOf } from '../../src/agent/slots/executable.ts'
 import { installSlot, launcherText, readSlots, type SlotsView, switchSlot } from '../../src/agent/slots/slots.ts'
@@ -55,7 +66,7 @@ export interface SlotDevice {
   slots(): SlotsView
   /** Pid of the one pod's process, once it runs. */
   podPid(): Promise<number>
-  remove(): void
+  remove(): Promise<void>
 }
 
 const started = (command: string, args: readonly string[]) => {
@@ -146,11 +157,24 @@ const cgroupsOf = (uids: readonly string[]): string[] => {
     })
 }
 
+/** A group is busy until its killed process is gone. */
+const isRemoved = (folder: string): boolean => {
+  try {
+    rmdirSync(folder)
+    return true
+  } catch (error) {
+    if (error instanceof Error && 'code' in error) return error.code === 'ENOENT'
+    throw error
+  }
+}
+
 /** A device with version 1.0.0 in slot a and one pod to run. Its data folder has a blank in its name. */
 export const makeDevice = async (): Promise<SlotDevice> => {
   const dir = temporaryDir()
   const dataDir = join(dir, 'data dir')
   const launcher = join(dir, 'helio')
+  // Uids of its pods come of it, and devices of several tests run at once.
+  const nodeName = basename(dir).toLowerCase()
   const program = (kind: Kind, version: string): string => writeProgram(join(dir, 'programs', `${kind}-${version}`), kind, version)
   const about = { version: '1.0.0', target: targetOf(process.arch) }
   const { slot } = await installSlot(files, dataDir, { file: program('good', '1.0.0'), ...about })
@@ -169,7 +193,7 @@ export const makeDevice = async (): Promise<SlotDevice> => {
     program,
     helio,
     upgrade: (file, ...flags) => started(launcher, ['upgrade', '--file', file, '--data-dir', dataDir, '--allow-unsigned', ...flags]),
-    supervise: (...args) => supervise(launcher, ['agent', '--data-dir', dataDir, '--runtime', 'process', '--node-name', 'device', ...args]),
+    supervise: (...args) => supervise(launcher, ['agent', '--data-dir', dataDir, '--runtime', 'process', '--node-name', nodeName, ...args]),
     slots: () => readSlots(files, dataDir),
     async podPid() {
       const found = { pid: 0 }
@@ -182,10 +206,11 @@ export const makeDevice = async (): Promise<SlotDevice> => {
       })
       return found.pid
     },
-    remove() {
+    async remove() {
       const cgroups = cgroupsOf(readdirSync(join(dataDir, 'pods')))
-      wipe(dataDir, cgroups)
+      wipe(dataDir)
       rmSync(dir, { recursive: true, force: true })
+      for (const folder of cgroups) await waitUntil(`nothing is left in ${folder}`, async () => isRemoved(folder))
     },
   }
 }

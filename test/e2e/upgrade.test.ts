@@ -36,7 +36,7 @@ const withDevice = (name: string, work: (t: Test, site: Site) => Promise<void>):
     const agent = device.supervise()
     t.teardown(async () => {
       await agent.cut()
-      device.remove()
+      await device.remove()
     })
     const pod = await device.podPid()
     await work(t, { device, agent, pod })

@@ -12,6 +12,7 @@ import { waitUntil } from '../e2e/waiting.ts'
 const LATEST_MS = 4000
 /** Changes in the folder that an upgrade, its launcher starts and the end of its trial make; a little more. */
 const CHANGES_MAX = 24
+const PROGRESS_EVERY = 20
 const TIMES = ['--steady', '1s', '--deadline', '60s']
 
 export interface CutCounts {
@@ -106,6 +107,7 @@ export const cutAtRandom = async ({ cuts, seed, say }: CutOptions): Promise<CutC
       if (after !== found) counts.rolledBack++
       if (after !== before && after !== version) throw new Error(`cut ${n}: ${after} runs in the end`)
       before = after
+      if (counts.cuts % PROGRESS_EVERY === 0) say(`${counts.cuts} of ${cuts} cuts`)
       // A restart on trial may have ended in the old version; the pod is looked after by whichever runs.
       if ((await device.podPid()) !== pod) throw new Error(`cut ${n}: the pod is another one in the end`)
     }
@@ -119,6 +121,6 @@ export const cutAtRandom = async ({ cuts, seed, say }: CutOptions): Promise<CutC
     return counts
   } finally {
     await world.agent.cut()
-    device.remove()
+    await device.remove()
   }
 }
