@@ -2,7 +2,7 @@
 // and before the operator hears that it is done.
 
 import { type Clock, timestamp } from '../base/clock.ts'
-import { ApiError } from '../base/errors.ts'
+import { ApiError, messageOf } from '../base/errors.ts'
 import { type Random, uuid } from '../base/random.ts'
 import type { DeviceHold, DeviceRestart } from '../kinds/device-shapes.ts'
 import { HOLD_REASON_CHARS_MAX } from '../kinds/hold.ts'
@@ -65,7 +65,12 @@ export const createHoldsDesk = (deps: HoldsDeskDeps): HoldsDesk => {
   }
   /** On disk first, then the machine; what the machine made of it is on disk before the answer. */
   const change = async (holds: readonly Hold[], input: Input): Promise<void> => {
-    await memory.saveHolds(holds)
+    await memory.saveHolds(holds).catch((error: unknown) => {
+      throw new ApiError('ServiceUnavailable', `keep holds on disk: ${messageOf(error)}`, {
+        cause: error,
+        hint: 'nothing was changed; free space in the data folder, then try again (helio device doctor)',
+      })
+    })
     send(input)
     await memory.saveHolds([...state.holds.values()])
   }
