@@ -22,9 +22,12 @@ export default defineConfig({
   noExternal: [/.*/],
   // Optional native speed-ups of ws that we do not ship.
   external: ['bufferutil', 'utf-8-validate'],
-  // glibc keeps what Node frees after start-up unless told to give it back: 14 MB of resident memory on an idle device. Node 24 lets its
+  // glibc keeps what Node frees after start-up unless told to give it back: 14 MB of resident memory on an idle device. Node reads each TLS
+  // connection into 64 KB of which a page is used: with memory of its own it costs that page, 25 KB less a connected device. Node 24 lets its
   // young generation grow to 128 MB: with 8 MB halves a loaded server is 80 MB smaller and as fast.
-  banner: { js: '#!/usr/bin/env -S MALLOC_ARENA_MAX=1 MALLOC_TRIM_THRESHOLD_=131072 node --max-semi-space-size=8' },
+  banner: {
+    js: '#!/usr/bin/env -S MALLOC_ARENA_MAX=1 MALLOC_TRIM_THRESHOLD_=131072 MALLOC_MMAP_THRESHOLD_=65536 node --max-semi-space-size=8',
+  },
   define: {
     'process.env.HELIO_VERSION': JSON.stringify(process.env['HELIO_VERSION'] ?? '0.1.0'),
     // The earliest the present can be; SOURCE_DATE_EPOCH (seconds) makes a build repeatable.

@@ -1,4 +1,4 @@
-// Linked into the SQLite addon of a packaged executable and run when it is loaded: what MALLOC_ARENA_MAX and MALLOC_TRIM_THRESHOLD_ say in
+// Linked into the SQLite addon of a packaged executable and run when it is loaded: what the MALLOC_ words say in
 // the first line of dist/helio (glibc keeps what Node frees after start-up unless told to give it back); and once, when the start is over,
 // it lets go of the executable's own pages. Two thirds of a role's resident memory are pages of Node that only the start touched; they
 // belong to the file, so what is needed again is mapped again, and the kernel may give the rest to the pods.
@@ -39,6 +39,7 @@ static void *after_start(void *context) {
 __attribute__((constructor)) static void helio_memory(void) {
   mallopt(M_ARENA_MAX, 1);
   mallopt(M_TRIM_THRESHOLD, 131072);
+  mallopt(M_MMAP_THRESHOLD, 65536);
   malloc_trim(0);
   pthread_attr_t small;
   pthread_t thread;

@@ -23,7 +23,7 @@ const ask = (bench: Bench, file: string, count: number): Promise<unknown> =>
     const words = ['--no-warnings', '--expose-gc', '--max-semi-space-size=8', join(import.meta.dirname, file), String(count)]
     const child = spawn(process.execPath, words, {
       stdio: ['ignore', 'pipe', 'inherit'],
-      env: { ...process.env, MALLOC_ARENA_MAX: '1', MALLOC_TRIM_THRESHOLD_: '131072' },
+      env: { ...process.env, MALLOC_ARENA_MAX: '1', MALLOC_TRIM_THRESHOLD_: '131072', MALLOC_MMAP_THRESHOLD_: '65536' },
     })
     const done = bench.cleanup(() => end(child))
     const state = { said: '' }

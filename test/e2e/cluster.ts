@@ -19,7 +19,7 @@ const NODE = process.env['HELIO_TEST_NODE']
 const UNWATCHED = ['env', '-u', 'NODE_OPTIONS'] as const
 
 /** What the first line of dist/helio sets; given here when another Node runs it. */
-const MALLOC = { MALLOC_ARENA_MAX: '1', MALLOC_TRIM_THRESHOLD_: '131072' }
+const MALLOC = { MALLOC_ARENA_MAX: '1', MALLOC_TRIM_THRESHOLD_: '131072', MALLOC_MMAP_THRESHOLD_: '65536' }
 
 const READY_MS = 60_000
 

@@ -28,6 +28,8 @@ const clientOptions = (line: LineOptions): IClientOptions => ({
   reconnectPeriod: 0,
   resubscribe: false,
   queueQoSZero: false,
+  // Else it keeps a buffer for each of 65,536 numbers: 8 MB.
+  writeCache: false,
   properties: { sessionExpiryInterval: line.sessionSeconds, receiveMaximum: RECEIVE_MAXIMUM, maximumPacketSize: PACKET_BYTES_MAX },
 })
 
