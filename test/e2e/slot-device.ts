@@ -34,7 +34,7 @@ const environment = (): NodeJS.ProcessEnv => {
 /** What a version does when it is started as a role; as any other command it is the built program. */
 export const KINDS = {
   good: '',
-  ends: "if (process.argv[2] === 'agent') process.exit(3)\n",
+  ends: 'if (/^(agent|server)$/.test(process.argv[2])) process.exit(3)\n',
   hangs: "if (process.argv[2] === 'agent') Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0)\n",
 } as const
 export type Kind = keyof typeof KINDS
@@ -57,12 +57,14 @@ export interface SlotDevice {
   readonly dataDir: string
   /** The launcher. */
   readonly launcher: string
+  readonly nodeName: string
   /** A file to upgrade to. */
   program(kind: Kind, version: string): string
   helio(...args: string[]): Promise<CommandResult>
   /** An upgrade of its own process group; `onNote` sees standard error as it grows. */
   upgrade(file: string, ...flags: string[]): { readonly child: ChildProcess; readonly ended: Promise<CommandResult>; stderr(): string }
-  supervise(...args: string[]): Supervisor
+  /** The agent; or another role with all its flags. */
+  supervise(...role: string[]): Supervisor
   slots(): SlotsView
   /** Pid of the one pod's process, once it runs. */
   podPid(): Promise<number>
@@ -190,10 +192,12 @@ export const makeDevice = async (): Promise<SlotDevice> => {
     dir,
     dataDir,
     launcher,
+    nodeName,
     program,
     helio,
     upgrade: (file, ...flags) => started(launcher, ['upgrade', '--file', file, '--data-dir', dataDir, '--allow-unsigned', ...flags]),
-    supervise: (...args) => supervise(launcher, ['agent', '--data-dir', dataDir, '--runtime', 'process', '--node-name', nodeName, ...args]),
+    supervise: (role = 'agent', ...flags) =>
+      supervise(launcher, [role, '--data-dir', dataDir, '--runtime', 'process', '--node-name', nodeName, ...flags]),
     slots: () => readSlots(files, dataDir),
     async podPid() {
       const found = { pid: 0 }
@@ -207,7 +211,8 @@ export const makeDevice = async (): Promise<SlotDevice> => {
       return found.pid
     },
     async remove() {
-      const cgroups = cgroupsOf(readdirSync(join(dataDir, 'pods')))
+      const pods = join(dataDir, 'pods')
+      const cgroups = existsSync(pods) ? cgroupsOf(readdirSync(pods)) : []
       wipe(dataDir)
       rmSync(dir, { recursive: true, force: true })
       for (const folder of cgroups) await waitUntil(`nothing is left in ${folder}`, async () => isRemoved(folder))

@@ -5,6 +5,7 @@ import { truncateSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { cutAtRandom } from '../power/cuts.ts'
+import { freePort } from './cluster.ts'
 import { makeDevice, type SlotDevice, type Supervisor } from './slot-device.ts'
 import { waitUntil } from './waiting.ts'
 
@@ -162,6 +163,30 @@ withDevice('a trial is ended by hand, and a kept version is left for the one bef
   agent.restart()
   await waitUntil('its trial ends', async () => device.slots().trial === undefined)
   t.equal(device.slots().current, 'a')
+})
+
+t.test('a server is kept or rolled back as an agent is, and keeps what it was told', async t => {
+  const device = await makeDevice()
+  const port = await freePort()
+  const agent = device.supervise('server', '--no-agent', '--port', String(port))
+  t.teardown(async () => {
+    await agent.cut()
+    await device.remove()
+  })
+  const url = `https://127.0.0.1:${port}`
+  const answers = async (): Promise<boolean> => (await device.helio('get', 'namespaces', '--data-dir', device.dataDir)).code === 0
+  await waitUntil(`${url} answers`, answers)
+  const made = await device.helio('create', 'namespace', 'kept', '--data-dir', device.dataDir)
+  t.equal(made.code, 0, made.stderr)
+  const site = { device, agent, pod: 0 }
+  t.match((await upgrade(site, device.program('good', '1.1.0'), ...TIMES)).result, { outcome: 'committed' })
+  t.match((await upgrade(site, device.program('ends', '1.2.0'), ...TIMES)).result, {
+    outcome: 'rolledBack',
+    reason: '3 starts as server did not end its trial',
+  })
+  await waitUntil(`${url} answers again`, answers)
+  t.equal((await device.helio('get', 'namespace', 'kept', '--data-dir', device.dataDir)).code, 0)
+  t.match(device.slots(), { current: 'b', trial: undefined })
 })
 
 t.test(`${CUTS} power cuts at random moments of upgrades: the old or the new version starts, and the pod runs on`, async t => {
