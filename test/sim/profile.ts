@@ -114,6 +114,9 @@ const base = {
 const METERED = { uplinks: { metered: 20, normal: 30, callers: 10 }, settleMs: 100 * MINUTE_MS } as const
 
 const HOUR_MS = 60 * MINUTE_MS
+/** Many pods on few nodes, all to be replaced soon; users leave them alone. */
+const CROWD = { ...base, isCrowded: true, usersPerMinute: 1, cutMs: [90_000, 400_000], settleMs: 40 * MINUTE_MS } as const
+
 /** A fleet's week: hours and days offline, now and then a crash, a day's outage of most, few changes. */
 const WEEK: Omit<Profile, 'name' | 'nodes'> = {
   ...base,
@@ -185,15 +188,9 @@ const NAMED: Readonly<Record<string, (nodes: number) => Omit<Profile, 'name' | '
     faults: { ...NONE, cut: nodes / 10, agentCrash: nodes / 10, reboot: nodes / 20, answerLost: nodes / 4, strangeHead: nodes / 3 },
   }),
   // Many pods on few nodes, and never so many nodes cut together that the brake is certain: what is replaced is replaced at a rate.
-  crowd: () => ({
-    ...base,
-    isCrowded: true,
-    usersPerMinute: 1,
-    massPerCent: 20,
-    cutMs: [150_000, 400_000],
-    settleMs: 40 * MINUTE_MS,
-    faults: { ...NONE, massCut: 0.3 },
-  }),
+  crowd: nodes => ({ ...CROWD, massPerCent: 20, faults: { ...NONE, massCut: 0.3, cut: nodes / 10 } }),
+  // The same, and most of it goes dark together: nothing is replaced at all.
+  blackout: () => ({ ...CROWD, massPerCent: 55, faults: { ...NONE, massCut: 0.3 } }),
   swizzle: () => ({ ...base, cutMs: [5000, 90_000], faults: { ...NONE, swizzle: 1 } }),
 }
 
