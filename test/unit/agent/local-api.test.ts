@@ -70,6 +70,7 @@ t.test('a hold is on disk when it is answered, told upwards, and outlives agent 
     id: held.value['id'],
     at: held.value['at'],
     by: ME,
+    reason: 'guard is open',
   })
   const status = (await send(b, 'GET', '/v1/status')).value as unknown as DeviceStatus
   t.match(status.holds, [{ name: 'a', reason: 'guard is open' }])
