@@ -170,6 +170,10 @@ const placeProgram = async ({ realDataDir, program, programIs, tree }: Prepared,
     // On trial: what lies there may be in use.
     if (readSlots(SLOTS, realDataDir).trial === undefined) removeLeftovers(realDataDir)
     if (programIs === 'unchanged') return
+    const { current, starts, slots } = readSlots(SLOTS, realDataDir)
+    // A run before this one was cut off between placing it and choosing it.
+    if (current === undefined && starts !== undefined && slots[starts].about?.sha256 === program.sha256)
+      return switchSlot(SLOTS, realDataDir, starts)
     const onProgress = (done: number, total: number): void =>
       tell(`copying the program… ${Math.floor((done * 100) / Math.max(1, total))} %`)
     const { slot } = await installSlot(SLOTS, realDataDir, { ...program, onProgress })

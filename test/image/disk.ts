@@ -97,6 +97,7 @@ const placeSystemd = (root: string): void => {
   link(root, 'etc/systemd/system/default.target', 'boot.target')
   for (const name of 'basic multi-user reboot sysinit local-fs swap sockets paths timers slices shutdown umount final emergency'.split(' '))
     if (existsSync(`/lib/systemd/system/${name}.target`)) place(root, `/lib/systemd/system/${name}.target`)
+  place(root, '/lib/systemd/system/systemd-reboot.service')
 }
 
 /** Fills `root`: what stands on the board's disk before it is first switched on. */
