@@ -173,8 +173,9 @@ const restart = async (dataDir: string, tell: UpgradeTeller): Promise<readonly s
   }
   const units: string[] = []
   for (const unit of UNITS) {
-    const { code } = await systemExec.run('systemctl', ['is-active', '--quiet', unit], { timeoutMs: SYSTEMCTL_MS_MAX })
-    if (code === 0) units.push(unit)
+    const { stdout } = await systemExec.run('systemctl', ['is-active', unit], { timeoutMs: SYSTEMCTL_MS_MAX })
+    // One that waits to be started again starts the new program too, but sooner when told.
+    if (['active', 'activating', 'reloading'].includes(stdout.trim())) units.push(unit)
   }
   if (units.length === 0) tell.note(byHand)
   else {

@@ -53,6 +53,7 @@ const PURE = [
   /^scheduler\//,
   /^link\/(messages|session)/,
   /^agent\/(plan|machine)\.ts$/,
+  /^agent\/slots\/slot-state\.ts$/,
   /^store\/core\.ts$/,
 ]
 export const isPure = (path: string): boolean => PURE.some(pattern => pattern.test(path))
