@@ -138,6 +138,7 @@ const perform = async (argv: readonly string[], signal: AbortSignal): Promise<vo
     role: values.role,
     config: values.config,
     seedText,
+    setServer: values.server,
     archives: values['image-archive'],
     manifests: values.manifest,
     yes: values.yes,

@@ -30,6 +30,8 @@ export interface PayloadRequest {
   /** A configuration manifest, or a folder with one for the role. */
   readonly config?: string | undefined
   readonly seedText?: string | undefined
+  /** Put into the configuration, which may name another one. */
+  readonly setServer?: string | undefined
   readonly archives: readonly string[]
   readonly manifests: readonly string[]
   /** process.arch of the board. */
@@ -89,15 +91,34 @@ const configFileOf = (config: string, role: Role): string => {
   return first
 }
 
-/** The device's folder and its server, as the configuration has them. */
-const configValues = (
-  file: string | undefined,
-): { readonly dataDir: string; readonly server: string | undefined; readonly hasToken: boolean } => {
+interface ConfigValues {
+  readonly dataDir: string
+  readonly server?: string
+  readonly nodeName?: string
+  readonly token?: string
+}
+
+/** What of a configuration matters here. */
+const configValues = (file: string | undefined): ConfigValues => {
   const value: unknown = file === undefined ? {} : parse(readFileSync(file, 'utf8'), { version: '1.1' })
-  const { dataDir = DATA_DIR_DEFAULT, server, token } = (value ?? {}) as { dataDir?: unknown; server?: unknown; token?: unknown }
-  if (typeof dataDir !== 'string' || !dataDir.startsWith('/'))
-    throw new Refusal(`read configuration ${file}: dataDir is not an absolute path`)
-  return { dataDir, server: typeof server === 'string' ? server.replace(/\/$/, '') : undefined, hasToken: token !== undefined }
+  const fields = Object.entries(value ?? {}).filter((entry): entry is [string, string] => typeof entry[1] === 'string')
+  const values = { dataDir: DATA_DIR_DEFAULT, ...Object.fromEntries(fields) }
+  if (!values.dataDir.startsWith('/')) throw new Refusal(`read configuration ${file}: dataDir is not an absolute path`)
+  return values
+}
+
+/** The file wins over the seed at every start of the device: they must not say different things. */
+const checkAgreement = (values: ConfigValues, seed: Seed | undefined, { setServer }: PayloadRequest, file: string | undefined): void => {
+  if (seed === undefined) return
+  if (values.token !== undefined) throw new Refusal(`${file} has a token, and there is a seed`, 'take the token out of the file')
+  const bare = (url: string | undefined): string | undefined => url?.replace(/\/$/, '')
+  const pairs = [
+    ['server', setServer === undefined ? bare(values.server) : undefined, bare(seed.server)],
+    ['nodeName', values.nodeName, seed.nodeName],
+  ] as const
+  for (const [field, inFile, inSeed] of pairs)
+    if (inFile !== undefined && inSeed !== undefined && inFile !== inSeed)
+      throw new Refusal(`${field} is ${inSeed} in the seed, ${inFile} in ${file}`, 'take it out of one of them')
 }
 
 /** In a folder as a device has it: what the device would refuse is refused here. */
@@ -139,14 +160,8 @@ export const preparePayload = async (request: PayloadRequest): Promise<Payload> 
     checkProgram(request.helio, request.arch)
     const configFile = request.config === undefined ? undefined : configFileOf(request.config, request.role)
     const seed = request.seedText === undefined ? undefined : await parseSeed(request.seedText, 'seed')
-    const { dataDir, server, hasToken } = configValues(configFile)
-    if (seed !== undefined && hasToken)
-      throw new Refusal(`${configFile} has a token, and there is a seed`, 'take the token out of the file')
-    if (seed?.server !== undefined && server !== undefined && seed.server.replace(/\/$/, '') !== server)
-      throw new Refusal(
-        `the seed says server ${seed.server}, ${configFile} says ${server}`,
-        'the file would win at every start: take it out of one of them',
-      )
+    const values = configValues(configFile)
+    checkAgreement(values, seed, request, configFile)
     await checkManifests(request.manifests, scratch, seed?.nodeName ?? 'device')
     const images = await unpackImages(request, scratch)
     const program = Math.ceil(statSync(request.helio).size / 4096) * 4096
@@ -155,7 +170,7 @@ export const preparePayload = async (request: PayloadRequest): Promise<Payload> 
       ...request,
       configFile,
       seed,
-      dataDir,
+      dataDir: values.dataDir,
       imagesDir: images?.dir,
       imageNames: images?.names ?? [],
       needs: { bytes: program + size.bytes + SPARE_BYTES, inodes: size.inodes + SPARE_INODES },

@@ -54,7 +54,16 @@ export const writeRoot = async (dir: string, payload: Payload, seedOn: 'root' | 
   const { helio, role, configFile: config, archives, arch } = payload
   const program = { file: helio, version: versionOf(helio), target: targetOf(arch) }
   await installHere(
-    { role, root: dir, init: undefined, config, flags: {}, start: false, dryRun: false, program },
+    {
+      role,
+      root: dir,
+      init: undefined,
+      config,
+      flags: payload.configFile !== undefined && payload.setServer !== undefined ? { server: payload.setServer } : {},
+      start: false,
+      dryRun: false,
+      program,
+    },
     { signal: new AbortController().signal, tell: () => undefined },
   )
   tell('program, configuration and service are written')

@@ -89,6 +89,40 @@ for (const label of ['dos', 'gpt'] as const)
     t.match(call('mtype', ['-i', `${out}@@${BOOT_OFFSET}`, '::heliopause-seed.yaml']), 'tower-2')
   })
 
+t.test('a configuration of edge-configs goes in, with the server that was named; two that differ are refused', { skip }, async t => {
+  const config = join(import.meta.dirname, '../../edge-configs/cell-tower')
+  const args = [at('root'), '--helio', files.helio, '--config', config, '--node-name', 'tower-1']
+  const { code, stderr } = await flash([...args, '--output', at('config.out'), '--server', 'https://192.0.2.99:6443'])
+  t.equal(code, 0, stderr)
+  const written = readFileSync(at('config.out/etc/heliopause/agent.yaml'), 'utf8')
+  t.match(written, /^server: https:\/\/192\.0\.2\.99:6443$/m)
+  t.match(written, /^# The server in the hut/m, 'comments stay')
+  writeFileSync(at('other.yaml'), 'apiVersion: heliopause.io/v1\nkind: DeviceSeed\nserver: https://192.0.2.98:6443\n')
+  const refused = await flash([
+    at('root'),
+    '--helio',
+    files.helio,
+    '--config',
+    config,
+    '--seed',
+    at('other.yaml'),
+    '--output',
+    at('config2.out'),
+  ])
+  t.match(refused.stderr, /server is https:\/\/192\.0\.2\.98:6443 in the seed, https:\/\/192\.0\.2\.1:6443 in/)
+  t.notOk(existsSync(at('config2.out')))
+})
+
+t.test('a disk that holds a base image is flashed in place', { skip }, async t => {
+  const base = makeDisk(at('in-place.img'), at('root-with-boot'), 'dos')
+  const disk = call('losetup', ['--find', '--show', base]).trim()
+  t.teardown(() => call('losetup', ['--detach', disk]))
+  const { code, stderr } = await flash([disk, ...payload()], { input: `${disk}\n` })
+  t.equal(code, 0, stderr)
+  t.match(call('mtype', ['-i', `${base}@@${BOOT_OFFSET}`, '::heliopause-seed.yaml']), 'tower-1')
+  t.equal(readExt4(base, `${STATE}/preload/pod.yaml`, ROOT_OFFSET), POD)
+})
+
 t.test('a folder is copied and filled without an image', { skip }, async t => {
   const { code, stderr } = await flash([at('root'), '--output', at('folder.out'), ...payload()])
   t.equal(code, 0, stderr)
