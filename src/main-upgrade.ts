@@ -311,6 +311,12 @@ const rollbackLocked = async (options: SwitchOptions) => {
   const about = view.slots[slot].about
   const hint = 'helio upgrade --file FILE puts a program there'
   if (!view.slots[slot].runnable || !about) throw refuse(`slot ${slot} holds no program to go back to`, hint)
+  const failed = view.bad.find(bad => bad.sha256 === about.sha256)
+  if (failed && !view.trial)
+    throw refuse(
+      `version ${failed.version} in slot ${slot} failed on this device before: ${failed.reason}`,
+      'helio upgrade --file FILE --force tries it again',
+    )
   if ((await digestOf(slots.slotProgram(dataDir, slot))).sha256 !== about.sha256)
     throw refuse(`the program in slot ${slot} is damaged`, hint)
   const from = view.slots[view.starts].about?.version ?? 'unknown'

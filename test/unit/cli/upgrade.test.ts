@@ -70,6 +70,16 @@ t.test('a program that cannot say its version is not taken, and nothing is left 
   t.match((await helio('status')).stdout, /a +current[\s\S]*b +empty/)
 })
 
+t.test('the way back does not lead to a version that failed', async t => {
+  const { helio, dataDir, file } = await begin(t)
+  writeFileSync(file, '#!/bin/sh\nexit 2\n')
+  const { sha256 } = await installSlot(deps, dataDir, { file, version: '1.1.0', target: 'linux-x64' })
+  noteBad(deps, dataDir, { sha256, version: '1.1.0', reason: 'it fails' })
+  const { code, stderr } = await helio('rollback')
+  t.match([code, stderr], [1, /version 1\.1\.0 in slot b failed on this device before: it fails/])
+  t.match((await helio('status')).stdout, /a +current[\s\S]*b +bad/)
+})
+
 t.test('where there are no slots, or nothing to go back to, it says so', async t => {
   const { helio, dataDir, file } = await begin(t)
   const back = await helio('rollback')
