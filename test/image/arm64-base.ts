@@ -13,7 +13,8 @@ const PACKAGES =
   'systemd-sysv,udev,dbus,kmod,crun,conmon,nftables,iproute2,busybox-static,ca-certificates,initramfs-tools,linux-image-cloud-arm64'
 const MB = 1024 * 1024
 const BOOT_BYTES = 64 * MB
-const ROOT_BYTES = 1600 * MB
+/** Size of its root file system. */
+export const ROOT_BYTES = 1600 * MB
 const EMULATOR = '/usr/bin/qemu-aarch64-static'
 
 /** ELF, 64 bit, little endian, aarch64; interpreter opened at once (F), so it is found from within another root. */

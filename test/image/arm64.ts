@@ -12,7 +12,7 @@ import { systemClock } from '../../src/host/clock.ts'
 import { Client } from '../e2e/client.ts'
 import { freePort, helio, type Running, startServer } from '../e2e/cluster.ts'
 import { waitUntil } from '../e2e/waiting.ts'
-import { type Arm64Base, makeBase, ROOT_OFFSET } from './arm64-base.ts'
+import { type Arm64Base, makeBase, ROOT_BYTES, ROOT_OFFSET } from './arm64-base.ts'
 import { type Board, HOST, QEMU, startBoard } from './arm64-board.ts'
 import { call, flash, have } from './flash-base.ts'
 
@@ -147,9 +147,15 @@ const checkJoined = async (world: World, name: string): Promise<void> => {
 
 /** What the next boot would put right by itself (journal, files deleted while open) is put right; then nothing may be wrong. */
 const checkFileSystem = (disk: string): void => {
-  const { status, stdout } = spawnSync('e2fsck', ['-f', '-p', `${disk}?offset=${ROOT_OFFSET}`], { encoding: 'utf8' })
-  if (status === null || status > 1) throw new Error(stdout)
-  call('e2fsck', ['-f', '-n', `${disk}?offset=${ROOT_OFFSET}`])
+  // Given an offset, e2fsck loses it when it opens the file anew behind the journal: a loop device has it for good.
+  const device = call('losetup', ['--find', '--show', '--offset', String(ROOT_OFFSET), '--sizelimit', String(ROOT_BYTES), disk]).trim()
+  try {
+    const { status, stdout, stderr } = spawnSync('e2fsck', ['-f', '-p', device], { encoding: 'utf8' })
+    if (status === null || status > 1) throw new Error(`e2fsck ended with ${status}: ${stdout} ${stderr}`)
+    call('e2fsck', ['-f', '-n', device])
+  } finally {
+    call('losetup', ['--detach', device])
+  }
 }
 
 /** The first document of a server takes the place of what was pre-loaded; this is what it asks for. */
