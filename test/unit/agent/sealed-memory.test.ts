@@ -155,7 +155,7 @@ t.test('a key file that can be neither read nor made is told, and the device sta
   const dir = t.testdir({ file: 'x', key: {} })
   t.match(openSealer(systemFiles, join(dir, 'key')).problem, /EISDIR/)
   const { sealer, problem } = openSealer(systemFiles, join(dir, 'file/key'))
-  t.match(problem, /ENOTDIR|EEXIST/)
+  t.match(problem, /it is a file/)
   t.equal(sealer.open('a', sealer.seal('a', 'b')), 'b')
   t.end()
 })
