@@ -21,7 +21,10 @@ const EXECUTABLE = process.env['HELIO_ARM64'] ?? join(project, 'build/helio-linu
 const CACHE = join(project, 'build/cache')
 /** Software emulation on a machine that has other things to do. */
 const BOOT_MS = 900_000
-const RESETS = 5
+const RESETS = Number(process.env['HELIO_RESETS'] ?? 5)
+/** Lines of the console from which the reset is counted, in turn: the agent begins, looks after pods, has its server. */
+const MOMENTS = [/Starting heliopause-agent/, /pre-loaded pods run|link up/, /joined|link up/]
+const RESET_MS_MAX = 15_000
 const TOOLS = [
   QEMU,
   'debootstrap',
@@ -212,9 +215,10 @@ const resets = async (world: World): Promise<void> => {
   try {
     for (let n = 1; n <= RESETS; n++)
       await check(`reset ${n} of ${RESETS} during the first boot`, async () => {
-        // From there on the agent's own first steps: state, key, pods, joining.
-        await board.line(/Start\w* .*heliopause-agent|Reached target .*multi-user/i, BOOT_MS)
-        await systemClock.sleep(random.int(20_000))
+        await board.line(MOMENTS[(n - 1) % MOMENTS.length]!, BOOT_MS)
+        const afterMs = random.int(RESET_MS_MAX)
+        await systemClock.sleep(afterMs)
+        console.log(`  reset ${afterMs} ms after ${MOMENTS[(n - 1) % MOMENTS.length]}`)
         await board.reset()
       })
     await checkJoined(world, 'resets')
