@@ -84,6 +84,7 @@ export const begin = async (t: Test, name: string, sites: readonly Site[]): Prom
         set.start(line, placeOf(board, site), { TOKEN: token(), ...words }, '--server', `https://${home?.serverAddress}:${port}`, ...more),
       ),
     async end() {
+      await set.rehearse(token())
       for (const role of roles) if (role.child.exitCode === null && role.child.signalCode === null) await role.stop()
       for (const site of sites) t.strictSame(await tracesOf(dir, site.enter), [], 'nothing of it is left')
       t.strictSame(set.left(), [], 'every command of the README was run')

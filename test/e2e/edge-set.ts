@@ -1,9 +1,9 @@
 // A set of edge-configs in a test: a copy with the addresses of the test in it, and its README as a list of commands that the test has to run,
 // each as it stands there, in the network it is meant for.
 
-import { cpSync, globSync, readFileSync, writeFileSync } from 'node:fs'
+import { cpSync, globSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { type CommandResult, type Running, run, SELF, startAs } from './cluster.ts'
+import { type CommandResult, type Running, run, runAs, SELF, startAs } from './cluster.ts'
 
 const root = join(import.meta.dirname, '../..')
 
@@ -25,6 +25,8 @@ export interface EdgeSet {
   ok(line: string, place: Place, words?: Readonly<Record<string, string>>): Promise<string>
   /** Starts a role as the README does; `more` are flags of the test alone. */
   start(line: string, place: Place, words: Readonly<Record<string, string>>, ...more: string[]): Promise<Running>
+  /** Has every `helio install` of the README say what it would do to another root; rejects when one would fail. */
+  rehearse(token: string): Promise<void>
   /** Commands of the README that were not run yet. */
   left(): string[]
 }
@@ -92,6 +94,21 @@ export const openEdgeSet = (set: string, dir: string): EdgeSet => {
       const args = [...take(line, place, words).slice(1), '--data-dir', place.data, ...more]
       const [command = '', ...before] = [...(place.enter ?? []), SELF.command]
       return startAs({ command, args: [...before, ...SELF.args] }, ...args)
+    },
+    async rehearse(token) {
+      const other = join(dir, 'root')
+      mkdirSync(join(other, 'usr/bin'), { recursive: true })
+      // What the program that is installed needs to run there.
+      symlinkSync(process.execPath, join(other, 'usr/bin/node'))
+      writeFileSync(join(dir, 'token'), token, { mode: 0o600 })
+      for (const line of commands.filter(each => each.startsWith('helio install '))) {
+        const words = take(line, { data: '' }, {}).slice(1)
+        const at = words.indexOf('token')
+        if (at >= 0) words[at] = join(dir, 'token')
+        const { code, stdout, stderr } = await runAs(SELF, [...words, '--dry-run', '--root', other])
+        if (code !== 0 || !/would make +\/etc\/heliopause\/(server|agent)\.yaml/.test(stdout))
+          throw new Error(`${line}: ${stderr}${stdout}`)
+      }
     },
     left: () => [...left],
   }
