@@ -151,6 +151,7 @@ const prepare = async (request: InstallRequest): Promise<Prepared> => {
     seed: token === undefined ? undefined : { server: values['server'] as string | undefined, token },
     launcher: launcherText({ dataDir }),
     systemdVersion: init === 'systemd' ? await systemdVersion({ exec: systemExec }, tree, names) : 0,
+    hasRunLevels: tree.exists('/etc/rc2.d'),
     canNotify: ['/usr/bin', '/bin'].some(dir => tree.exists(`${dir}/systemd-notify`)),
   })
   const programIs = installed?.runnable !== true ? 'new' : installed.about?.sha256 === sha256 ? 'unchanged' : 'changed'

@@ -104,11 +104,15 @@ t.test('a server alone is closed in, one with pods is not; what it is told stand
   t.match(readFileSync(unit, 'utf8'), /^ProtectSystem=strict$/m)
 })
 
-t.test('without systemd there is a start script, by the links of sysvinit or of OpenRC', async t => {
-  const sysv = image(t, ['usr/bin/node'])
+t.test('without systemd there is a start script, by the links of sysvinit, busybox or OpenRC', async t => {
+  const sysv = image(t, ['usr/bin/node', 'etc/rc2.d/README'])
   await helio('install', '--root', sysv, '--server', SERVER, '--token', TOKEN)
   t.equal(statSync(join(sysv, 'etc/init.d/heliopause-agent')).mode & 0o777, 0o755)
   t.ok(existsSync(join(sysv, 'etc/rc2.d/S99heliopause-agent')), 'the link leads to the script')
+  const busybox = image(t, ['usr/bin/node', 'etc/init.d/rcS'])
+  await helio('install', '--root', busybox, '--server', SERVER, '--token', TOKEN)
+  t.match(readFileSync(join(busybox, 'etc/init.d/S99heliopause-agent'), 'utf8'), /supervise/)
+  t.notOk(existsSync(join(busybox, 'etc/rc2.d')))
   const openrc = image(t, ['usr/bin/node', 'sbin/openrc-run'])
   await helio('install', '--root', openrc, '--server', SERVER, '--token', TOKEN)
   t.match(readFileSync(join(openrc, 'etc/init.d/heliopause-agent'), 'utf8'), /^#!\/sbin\/openrc-run/)

@@ -38,6 +38,8 @@ export interface PlanOptions {
   readonly launcher: string
   readonly systemdVersion: number
   readonly canNotify: boolean
+  /** sysv alone: whether there are folders of run levels; busybox's init runs what is called S… in /etc/init.d instead. */
+  readonly hasRunLevels: boolean
 }
 
 const RUN_LEVELS = { start: [2, 3, 4, 5], stop: [0, 1, 6] }
@@ -66,8 +68,10 @@ const serviceOf = (options: PlanOptions): { readonly file: PlannedFile; readonly
   const path = `/etc/init.d/${name}`
   if (init === 'openrc')
     return { file: { path, text: openRcScript(script), mode: 0o755 }, links: [{ path: `/etc/runlevels/default/${name}`, target: path }] }
+  const file = { path, text: initScript(script), mode: 0o755 }
+  if (!options.hasRunLevels) return { file, links: [{ path: `/etc/init.d/S99${name}`, target: name }] }
   return {
-    file: { path, text: initScript(script), mode: 0o755 },
+    file,
     links: [
       ...RUN_LEVELS.start.map(level => ({ path: `/etc/rc${level}.d/S99${name}`, target: `../init.d/${name}` })),
       ...RUN_LEVELS.stop.map(level => ({ path: `/etc/rc${level}.d/K01${name}`, target: `../init.d/${name}` })),

@@ -24,6 +24,7 @@ const plan = (configText = 'a\n') =>
     launcher: '#!/bin/sh\n',
     systemdVersion: 252,
     canNotify: true,
+    hasRunLevels: true,
   })
 
 t.test('links of a foreign root do not lead out of it', async t => {
