@@ -13,6 +13,7 @@ const LATEST_MS = 4000
 /** Changes in the folder that an upgrade, its launcher starts and the end of its trial make; a little more. */
 const CHANGES_MAX = 24
 const PROGRESS_EVERY = 20
+const LAST_CHARS = 4000
 const TIMES = ['--steady', '1s', '--deadline', '60s']
 
 export interface CutCounts {
@@ -119,6 +120,9 @@ export const cutAtRandom = async ({ cuts, seed, say }: CutOptions): Promise<CutC
         `${counts.trials} found a trial under way, ${counts.leftovers} files half made; pod ${pod} lived through all`,
     )
     return counts
+  } catch (error) {
+    say(`the agent said at last: ${world.agent.stderr().slice(-LAST_CHARS)}`)
+    throw error
   } finally {
     await world.agent.cut()
     await device.remove()
