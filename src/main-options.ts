@@ -54,12 +54,18 @@ export const nodeNameOf = (hostname: string): string => {
   return name === '' ? 'node' : name
 }
 
+/** Whoever read the log or waited for "ready" may be gone (a collector that ended, a shell that was closed): a role works on without him. */
+const outliveReaders = (): void => {
+  for (const stream of [process.stdout, process.stderr]) stream.on('error', () => undefined)
+}
+
 /** The resolved options of a role, or an exit code after saying what is wrong. The data folder exists afterwards. */
 export const readRole = async (role: Role, argv: readonly string[]): Promise<OptionValues | 1 | 2> => {
   const fail = ({ problem, hint }: UsageProblem): 2 => {
     complain(problem, hint ?? `helio help ${role}`)
     return 2
   }
+  outliveReaders()
   const flags = parseFlags(ROLE_OPTIONS[role], argv)
   if (isProblem(flags)) return fail(flags)
   const path = flags['config'] ?? process.env['HELIO_CONFIG']

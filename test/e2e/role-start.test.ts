@@ -1,7 +1,7 @@
 // How server and agent refuse to start: one line, a hint where there is something to do, the right exit code, and nothing damaged.
 
 import { mkdirSync, writeFileSync } from 'node:fs'
-import { createServer } from 'node:net'
+import { connect, createServer } from 'node:net'
 import { join } from 'node:path'
 import t from 'tap'
 import { freePort, helio, startServer, temporaryDir, wipe } from './cluster.ts'
@@ -31,6 +31,21 @@ t.test('a taken port ends the start, and the next start finds the store as it wa
   const again = await startServer(data, await freePort(), '--no-agent')
   t.notMatch(again.stderr(), /recover|lost/)
   t.equal(await again.stop(), 0)
+})
+
+t.test('a server whose log nobody reads any more serves on, and ends in order', async t => {
+  const server = await startServer(data, await freePort(), '--no-agent', '--log-level', 'debug')
+  server.child.stdout?.destroy()
+  server.child.stderr?.destroy()
+  // A record of each handshake that is none.
+  const { port, hostname } = new URL(server.url)
+  for (let i = 0; i < 5; i++)
+    await new Promise(resolve => {
+      const socket = connect(Number(port), hostname, () => socket.end('no handshake\n'))
+      socket.resume().on('close', resolve)
+    })
+  t.match(await helio('get', 'namespaces', '--data-dir', data), { code: 0, stdout: /default/ })
+  t.equal(await server.stop(), 0)
 })
 
 t.test('a data folder that serves another, or cannot serve', async t => {
