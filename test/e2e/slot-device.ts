@@ -25,11 +25,9 @@ import { waitUntil } from './waiting.ts'
 const DIST = process.env['HELIO_TEST_DIST'] ?? dirname(HELIO)
 const files = { files: systemFiles }
 
-/** Programs do not report to the test's runner. */
-const environment = (): NodeJS.ProcessEnv => {
-  const { NODE_OPTIONS: _, ...rest } = process.env
-  return rest
-}
+/** Programs do not report to the test's runner, and take no variables of tests (HELIO_SEED) for options of theirs. */
+const environment = (): NodeJS.ProcessEnv =>
+  Object.fromEntries(Object.entries(process.env).filter(([name]) => name !== 'NODE_OPTIONS' && !name.startsWith('HELIO_')))
 
 /** What a version does when it is started as a role; as any other command it is the built program. */
 export const KINDS = {
