@@ -136,7 +136,8 @@ t.test('what does not fit is refused before anything is written', { skip }, asyn
   const foreign = fakeProgram(at('helio-foreign'), FOREIGN)
   makeRoot(at('root-foreign'))
   fakeProgram(at('root-foreign/usr/lib/systemd/systemd'), FOREIGN)
-  await writeImage(at('foreign.tar'), { name: 'x:1' })
+  await writeImage(at('foreign.tar'), { name: 'x:1', board: { architecture: 's390x', busybox: files.helio } })
+  if (have('skopeo')) call('skopeo', ['copy', '-q', `oci-archive:${at('foreign.tar')}`, `docker-archive:${at('foreign-docker.tar')}:x:1`])
   writeFileSync(at('empty.img'), Buffer.alloc(2 * 1024 * 1024))
   writeFileSync(at('bad.yaml'), POD.replace('name: web', 'name: Web'))
   writeFileSync(at('deployment.yaml'), 'apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: d}\n')
@@ -148,6 +149,20 @@ t.test('what does not fit is refused before anything is written', { skip }, asyn
   const cases: readonly (readonly [string, readonly string[], RegExp])[] = [
     ['a program of another machine', [base, '--output', at('no.img'), '--helio', foreign], /it is for linux-\w+, the board is linux-/],
     ['a board of another machine', [at('root-foreign'), '--output', at('no.img'), '--helio', files.helio], /the board is linux-/],
+    [
+      'an image for another machine',
+      [base, '--output', at('no.img'), '--helio', files.helio, '--image-archive', at('foreign.tar')],
+      /it is for s390x/,
+    ],
+    ...(have('skopeo')
+      ? [
+          [
+            'a Docker archive for another machine',
+            [base, '--output', at('no.img'), '--helio', files.helio, '--image-archive', at('foreign-docker.tar')],
+            /it is for s390x/,
+          ] as const,
+        ]
+      : []),
     ['no program', [base, '--output', at('no.img'), '--helio', files.pod], /no packaged executable/],
     ['an image without a system', [at('empty.img'), '--output', at('no.img')], /neither a partition table nor an ext4/],
     ['a damaged table', [broken, '--output', at('no.img')], /checksum of the GPT is wrong/],
