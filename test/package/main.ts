@@ -103,6 +103,19 @@ t.test('runs with nothing but the C library and an environment without a word', 
   t.equal(await server.stop(), 0)
 })
 
+/** Resident pages that belong to files, kB. */
+const fileMemoryOf = (pid: number): number => Number(/^RssFile:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1])
+
+t.test('lets go of what only its start has touched, and answers as before', async t => {
+  if (native === undefined) return t.comment('no file for this processor')
+  const dir = folderFor(t)
+  const server = await begin(t, actorOf(native), 'server', '--data-dir', dir, '--port', String(await freePort()), '--no-agent')
+  const before = fileMemoryOf(server.pid)
+  await waitUntil('a third of its pages less', async () => fileMemoryOf(server.pid) < (before * 2) / 3)
+  t.match((await runAs(actorOf(native), ['get', 'namespaces', '--data-dir', dir])).stdout, /^default +Active/m)
+  t.equal(await server.stop(), 0)
+})
+
 /** The last commit, alone in a folder of its own: nobody works on it. Packages come from here. */
 const checkOut = async (from: string, folder: string): Promise<string> => {
   await shell(['git', 'clone', '--quiet', from, folder])
