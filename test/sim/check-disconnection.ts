@@ -34,6 +34,8 @@ const PATIENCE_MS = 300_000
 const FENCE_EVERY_MS = 60_000
 const BRAKE_NODES = 5
 const BRAKE_SHARE = 0.3
+/** A node in contact over a LAN is heard at least so often. */
+const PING_MS = 21_000
 
 export interface DisconnectionChecks {
   /** Looks at Services: to be called now and then. */
@@ -62,6 +64,22 @@ export const startDisconnectionChecks = (world: World, server: SimServer, fleet:
     const device = fleet().devices.get(node.metadata.name ?? '')
     return node.metadata.annotations?.[CONTACT_INTERVAL] !== undefined || device?.files.uplink.contactIntervalMs !== undefined
   }
+  /** Links that broke in one moment, told to the server at once: whatever it has written about their nodes since, they count. */
+  const darkTogether = (view: ServerProcess['view']): string | undefined => {
+    const counted = view.list<Node>('Node').filter(node => !isCaller(node) && !isDeclaredDead(node))
+    const groups = new Map<number, number>()
+    for (const { metadata } of counted) {
+      const name = metadata.name ?? ''
+      const atMs = fleet().devices.get(name)?.link.brokenAtMs
+      if (atMs === undefined || view.contact(name)?.connected !== false || world.nowMs - atMs <= SILENT_MS + RECENT_MS) continue
+      // One that was silent before was no part of it.
+      if (silentMs(name) <= world.nowMs - atMs + PING_MS) groups.set(atMs, (groups.get(atMs) ?? 0) + 1)
+    }
+    const most = Math.max(0, ...groups.values())
+    return most >= BRAKE_NODES && most > counted.length * BRAKE_SHARE
+      ? `${most} of ${counted.length} nodes fell silent in one moment`
+      : undefined
+  }
   /** Nodes that fell silent together, by true silence, in numbers that must stop everything. */
   const isMassSilence = ({ view }: ServerProcess): string | undefined => {
     const counted = view.list<Node>('Node').filter(node => {
@@ -71,6 +89,8 @@ export const startDisconnectionChecks = (world: World, server: SimServer, fleet:
     // A quiet link may be broken without anybody's knowing.
     const isLost = (name: string): boolean => view.contact(name)?.connected !== true && silentMs(name) > SILENT_MS + RECENT_MS
     const lost = counted.filter(({ metadata }) => isLost(metadata.name ?? '')).length
+    const dark = darkTogether(view)
+    if (dark !== undefined) return dark
     return lost >= BRAKE_NODES && lost > counted.length * BRAKE_SHARE ? `${lost} of ${counted.length} nodes are silent` : undefined
   }
   const policy = ({ view }: ServerProcess, pod: Pod) => policyOf(pod, view.get<Namespace>('Namespace', '', pod.metadata.namespace ?? ''))

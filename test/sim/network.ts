@@ -28,6 +28,8 @@ export interface SimLink {
   /** Calls back once, when the server has been given a report and has not answered it. */
   onReport(fn: () => void): void
   readonly isCut: boolean
+  /** World time at which it broke; undefined while it is whole, or cut without a word. */
+  readonly brokenAtMs: number | undefined
   readonly bytes: { up: number; down: number }
   /** Bytes with what TCP, TLS and framing add, since the world began; opening connections left out. */
   readonly wireBytes: number
@@ -54,7 +56,14 @@ const LATENCY_STEPS_MAX = 6
 
 export const createSimLink = (world: World, name: string, shape: LinkShape): SimLink => {
   const random = world.random.fork(`network/${name}`)
-  const state = { cut: undefined as CutKind | undefined, ends: [] as End[], queuedMax: 0, wireBytes: 0, reported: [] as (() => void)[] }
+  const state = {
+    cut: undefined as CutKind | undefined,
+    ends: [] as End[],
+    queuedMax: 0,
+    wireBytes: 0,
+    reported: [] as (() => void)[],
+    cutAtMs: 0,
+  }
   const bytes = { up: 0, down: 0 }
   const heardAtMs = { client: Number.NEGATIVE_INFINITY, server: Number.NEGATIVE_INFINITY }
 
@@ -138,6 +147,9 @@ export const createSimLink = (world: World, name: string, shape: LinkShape): Sim
     get queuedMax() {
       return state.queuedMax
     },
+    get brokenAtMs() {
+      return state.cut === 'break' ? state.cutAtMs : undefined
+    },
     get isCut() {
       return state.cut !== undefined
     },
@@ -154,6 +166,7 @@ export const createSimLink = (world: World, name: string, shape: LinkShape): Sim
     cut(kind) {
       if (state.cut !== undefined) return
       state.cut = kind
+      state.cutAtMs = world.nowMs
       world.trace(`network ${name} cut ${kind}`)
       if (kind === 'break') for (const one of state.ends) end(one, 'the link broke')
     },
