@@ -1,6 +1,7 @@
 // MQTT 5 packets out of a byte stream and into bytes. Each packet is cut out by its fixed header first, against a bound, so that the
 // library's parser never sees more than one whole packet: what a stranger declares is not what is allocated. Source: MQTT 5 section 2.
 
+import type { Duplex } from 'node:stream'
 import { generate, type Packet, parser, writeToStream } from 'mqtt-packet'
 import { FRAME_BYTES_MAX, MQTT_OVERHEAD_BYTES_MAX } from '../limits.ts'
 
@@ -108,6 +109,15 @@ export class PacketReader {
     this.#decode = decode
     this.#sink = sink
     this.bytesMax = bytesMax
+  }
+
+  /** Takes all that comes; what one chunk brings about goes out as one TLS record. */
+  readFrom(socket: Duplex): void {
+    socket.on('data', (chunk: Buffer) => {
+      socket.cork()
+      this.take(chunk)
+      socket.uncork()
+    })
   }
 
   take(chunk: Buffer): void {

@@ -89,12 +89,7 @@ export class MqttPeer implements Connection {
     this.proven = proven
     this.deadlineMs = host.mono() + MQTT_CONNECT_MS_MAX
     this.#reader = new PacketReader(host.decode, this, MQTT_CONNECT_BYTES_MAX)
-    socket.on('data', (chunk: Buffer) => {
-      // All that one chunk brings about goes out as one TLS record.
-      socket.cork()
-      this.#reader.take(chunk)
-      socket.uncork()
-    })
+    this.#reader.readFrom(socket)
     socket.on('error', error => {
       this.#fault ||= error.message
     })

@@ -129,12 +129,7 @@ class Client implements MqttClient {
       { onPacket: packet => this.#take(packet), onFault: (code, why) => this.#protest(code, why) },
       PACKET_BYTES_MAX,
     )
-    socket.on('data', (chunk: Buffer) => {
-      // All that one chunk brings about goes out as one TLS record.
-      socket.cork()
-      this.#reader.take(chunk)
-      socket.uncork()
-    })
+    this.#reader.readFrom(socket)
     socket.on('error', error => {
       this.#fault ||= error.message
     })
