@@ -245,6 +245,8 @@ export const installHere = async (
   { signal, tell }: { signal: AbortSignal; tell: Tell },
 ): Promise<InstallResult> => {
   if (!request.dryRun) requireRoot('install', resolve(request.root))
+  // Folders get their modes as they are made, whatever the mask of the caller's shell.
+  process.umask(0o022)
   const prepared = await prepare(request)
   const { tree, role, init, dataDir, plan, programIs, program } = prepared
   const differences = compare(tree, plan)

@@ -143,8 +143,8 @@ export const openTree = (root: string): Tree => {
     makeFolder: (path, mode) =>
       act('make folder', path, () => {
         for (const each of missing(path)) {
-          mkdirSync(real(each))
-          chmodSync(real(each), each === path ? mode : PARENT_MODE)
+          // With its mode at once: a cut before a chmod would leave another one for good.
+          mkdirSync(real(each), { mode: each === path ? mode : PARENT_MODE })
           syncFolder(dirname(real(each)))
         }
       }),
