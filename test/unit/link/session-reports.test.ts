@@ -130,6 +130,20 @@ t.test('a server that took more of an earlier life than the disk kept confirms n
   t.strictSame(w.events, ['on disk', 'told at once', 'of this life'])
 })
 
+t.test('a status that comes again with an older number changes nothing', async t => {
+  const w = newWorld()
+  run(w, 1000)
+  report(w, 'pod/a', 1)
+  run(w, 1000)
+  report(w, 'pod/a', 2)
+  run(w, 1000)
+  const old = { t: 'status', seq: 1, whole: false, digest: '0'.repeat(32), items: [{ key: 'pod/a', value: 1 }] }
+  putServer(w, live(w)!, { in: 'frame', text: JSON.stringify(old) })
+  run(w, 1000)
+  t.equal(w.seen.get('pod/a'), '2')
+  t.ok(live(w))
+})
+
 t.test('a device in contact writes nothing of its events to disk; much at once is written at once', async t => {
   const w = newWorld()
   run(w, 1000)
