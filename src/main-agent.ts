@@ -58,6 +58,9 @@ const sealerFor = ({ dataDir, secretKeyFile }: DeviceOptions, log: Log): Sealer 
   return sealer
 }
 
+/** An orderly end; whoever keeps this role running starts it again. Pods are not asked. */
+const endForAnew = (): void => void process.kill(process.pid, 'SIGTERM')
+
 /** Starts the pods of this data folder, then looks for the server. */
 export const startDevice = async (deps: { readonly log: Log; readonly clock: FlooredClock }, options: DeviceOptions): Promise<Agent> => {
   const { log, clock } = deps
@@ -100,7 +103,9 @@ export const startDevice = async (deps: { readonly log: Log; readonly clock: Flo
     ...(options.server ? { join: { server: options.server, ...(options.token ? { token: options.token } : {}) } } : {}),
     ...(options.socketGroups ? { socketGroups: options.socketGroups } : {}),
     ...(options.link ? { linkWays: options.link.ways } : {}),
-    ...(options.seedPlaces ? { seed: { places: options.seedPlaces, nameGiven: options.nodeName !== undefined } } : {}),
+    ...(options.seedPlaces
+      ? { seed: { places: options.seedPlaces, nameGiven: options.nodeName !== undefined, appeared: endForAnew } }
+      : {}),
     pid: process.pid,
   })
   // A runtime left open would keep a process alive that has nothing to do.

@@ -21,7 +21,7 @@ import { type ContactKeeper, keepContact } from './contact-keeper.ts'
 import type { Device } from './device.ts'
 import { createExecutor } from './executor.ts'
 import { collectExits, type Exits, terminationMessage } from './exits.ts'
-import { type FirstBootDeps, openFirstBoot } from './first-boot.ts'
+import { awaitSeed, type FirstBootDeps, openFirstBoot } from './first-boot.ts'
 import { createAccounts } from './image-accounts.ts'
 import type { ImageStore } from './images/images.ts'
 import { openLocalSide } from './local-side.ts'
@@ -246,6 +246,8 @@ export const startAgent = async (deps: AgentDeps): Promise<Agent> => {
       if (connected) hold.node?.look()
     },
   }
+  const stop = new AbortController()
+  const seedAwaited = first.lacksSeed ? awaitSeed(deps, stop.signal) : Promise.resolve()
   const { join, ...rest } = deps
   const contact = openContact({
     ...rest,
@@ -267,6 +269,8 @@ export const startAgent = async (deps: AgentDeps): Promise<Agent> => {
     imagesChanged,
     probe: () => memory.probe(),
     async close() {
+      stop.abort()
+      await seedAwaited
       hold.node?.close()
       parts.rotation.close()
       await contactKeeper.close()

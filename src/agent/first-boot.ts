@@ -1,12 +1,16 @@
 // The life of a device before its server: who it is comes from the seed, what runs from the pre-loaded manifests. Both are over for good
 // once there is an identity, or a document of a server. A power cut at any moment finds the files as they were, or done.
 
+import { jitteredMs } from '../base/backoff.ts'
+import type { Clock } from '../base/clock.ts'
 import { ApiError, messageOf } from '../base/errors.ts'
 import type { Files } from '../base/files.ts'
 import type { Log } from '../base/log.ts'
 import type { Pki } from '../base/pki.ts'
+import type { Random } from '../base/random.ts'
 import type { Document } from '../link/link.ts'
 import { pinOf } from './join.ts'
+import { JOIN_BACKOFF } from './limits.ts'
 import type { AgentMemory, DeviceIdentity } from './memory.ts'
 import { hasPreload, replacePreload } from './preload-folder.ts'
 import { destroyTokens, findSeed, readSeed, type Seed } from './seed.ts'
@@ -17,7 +21,12 @@ export interface FirstBootDeps {
   readonly nodeName: string
   readonly join?: { readonly server: string; readonly token?: string }
   /** Where a seed may lie, and whether the name above was asked for, so that the seed's does not count. Left out: no seed, ever. */
-  readonly seed?: { readonly places: readonly string[]; readonly nameGiven: boolean }
+  readonly seed?: {
+    readonly places: readonly string[]
+    readonly nameGiven: boolean
+    /** A seed lies where there was none: a boot partition that was late. Who the device is has to be asked anew, from the start. */
+    readonly appeared?: () => void
+  }
   readonly files: Files
   readonly log: Log
   readonly pki: Pick<Pki, 'publicKeyPin'>
@@ -30,6 +39,8 @@ export interface FirstBoot {
   readonly join: { readonly server: string; readonly token?: string } | undefined
   /** Kept with the identity that joining makes. */
   readonly ways: Seed['ways'] | undefined
+  /** There is nowhere to join and no seed yet: one may still come. */
+  readonly lacksSeed: boolean
   /** What runs until a server's document comes. */
   readonly document: Document | undefined
   /** The identity is on disk. */
@@ -115,8 +126,23 @@ export const openFirstBoot = async (deps: FirstBootDeps): Promise<FirstBoot> => 
     labels: seed?.labels ?? {},
     join,
     ways: seed?.ways,
+    lacksSeed: memory.identity === undefined && join === undefined && problem === undefined && seed === undefined,
     document,
     joined: identity => spendSeed(deps, identity),
     replaced: () => replaceQuietly(deps),
+  }
+}
+
+/** Looks for a seed that is late, ever more rarely; settles when one was there, or at the signal. */
+export const awaitSeed = async (
+  { seed, clock, random, log }: Pick<FirstBootDeps, 'seed' | 'log'> & { readonly clock: Pick<Clock, 'sleep'>; readonly random: Random },
+  signal: AbortSignal,
+): Promise<void> => {
+  for (let attempt = 0; seed?.appeared !== undefined && !signal.aborted; attempt++) {
+    await clock.sleep(JOIN_BACKOFF.baseMs + jitteredMs(JOIN_BACKOFF, attempt, random), signal)
+    const path = signal.aborted ? undefined : findSeed(seed.places)
+    if (path === undefined) continue
+    log.info('a seed has come: starting anew with it', { file: path })
+    return seed.appeared()
   }
 }

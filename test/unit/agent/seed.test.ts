@@ -148,3 +148,18 @@ t.test('a used seed alone is refused; a device with an identity does not care', 
   await memory.close()
   t.ok(existsSync(seed))
 })
+
+t.test('a seed that comes late is noticed, once, while there is nowhere to join; with an identity nobody looks', async t => {
+  const b = openBench(t.teardown)
+  const seed = join(folder(t), 'seed.yaml')
+  const told: string[] = []
+  const places = { seed: { places: [seed], nameGiven: false, appeared: () => void told.push('appeared') } }
+  const agent = await b.start(places)
+  writeFileSync(seed, `${HEAD}nodeName: late\n`)
+  await b.until('it is noticed', () => told.length === 1)
+  await agent.close()
+  const again = await b.start(places)
+  t.equal(again.nodeName, 'late')
+  await again.close()
+  t.strictSame(told, ['appeared'])
+})
