@@ -88,9 +88,15 @@ interface World {
   readonly dir: string
   readonly base: Arm64Base
   readonly server: Running
-  readonly client: Client
+  /** Opened anew where the server has ended a session that was idle. */
+  client: Client
   readonly token: string
   readonly port: number
+}
+
+const ask = async (world: World, method: string, path: string, body?: unknown): ReturnType<Client['request']> => {
+  if (world.client.closed) world.client = await Client.open(join(world.dir, 'server/kubeconfig'))
+  return world.client.request(method, path, body)
 }
 
 const makeBoardImage = async (world: World, name: string): Promise<string> => {
@@ -129,7 +135,7 @@ const switchOn = (world: World, disk: string, network: boolean): Board =>
   })
 
 const nodeOf = async (world: World, name: string) => {
-  const { status, json } = await world.client.request('GET', `/api/v1/nodes/${name}`)
+  const { status, json } = await ask(world, 'GET', `/api/v1/nodes/${name}`)
   return status === 200
     ? (json as { metadata: { labels: Record<string, string> }; status?: { conditions?: { type: string; status: string }[] } })
     : undefined
@@ -165,9 +171,9 @@ const checkFileSystem = (disk: string): void => {
 const checkOrdered = (world: World, node: string): Promise<void> =>
   check('a pod of the server runs from the pre-loaded image', async () => {
     const pods = '/api/v1/namespaces/default/pods'
-    equal((await world.client.request('POST', pods, podOf(node))).status, 201, 'created')
+    equal((await ask(world, 'POST', pods, podOf(node))).status, 201, 'created')
     const phase = async (): Promise<unknown> =>
-      ((await world.client.request('GET', `${pods}/${node}`)).json as { status?: { phase?: string } }).status?.phase
+      ((await ask(world, 'GET', `${pods}/${node}`)).json as { status?: { phase?: string } }).status?.phase
     await waitUntil('it runs', async () => (await phase()) === 'Running', BOOT_MS)
   })
 
@@ -255,7 +261,7 @@ const run = async (dir: string): Promise<void> => {
       )
     }
   } finally {
-    client.close()
+    world.client.close()
     await server.stop()
   }
 }
