@@ -123,8 +123,9 @@ const whyNeverJoins = (
 ): { problem: string; hint: string } | undefined => {
   if (existsSync(join(dataDir, 'agent.db'))) return undefined
   if (findSeed(places) !== undefined) return undefined
-  if (seed !== undefined) return { problem: `--seed: there is no file ${String(seed)}`, hint: 'make one with scripts/flash seeds' }
+  // A seed may be late.
   if (server === undefined && hasPreload(dataDir)) return undefined
+  if (seed !== undefined) return { problem: `--seed: there is no file ${String(seed)}`, hint: 'make one with scripts/flash seeds' }
   if (typeof server !== 'string')
     return {
       problem: `agent: ${dataDir} has joined no server`,
