@@ -21,6 +21,7 @@ import { openNotifier } from './host/notify.ts'
 import { systemPki } from './host/pki.ts'
 import { systemRandom } from './host/random.ts'
 import { openSealer } from './host/seal.ts'
+import type { ProfileName } from './link/link.ts'
 import { openDeviceLink } from './link/transports/index.ts'
 import { dialerOf, isMqttUrl, type LinkOptions, parseWays } from './main-link.ts'
 import { complain, explain, heedSignals, nodeNameOf, readRole, socketGroupsOf, untilStopped, VERSION } from './main-options.ts'
@@ -35,6 +36,8 @@ export interface DeviceOptions {
   readonly token?: string | undefined
   /** As the device's seed had it when left out, or WebSocket alone. */
   readonly link?: LinkOptions | undefined
+  /** What the link may cost where nobody at the device has said. */
+  readonly profile?: ProfileName
   /** Where a seed may lie; nowhere when left out. */
   readonly seedPlaces?: readonly string[]
   /** DIR/device.key when left out. */
@@ -102,6 +105,7 @@ export const startDevice = async (deps: { readonly log: Log; readonly clock: Flo
       }),
     ...(options.server ? { join: { server: options.server, ...(options.token ? { token: options.token } : {}) } } : {}),
     ...(options.socketGroups ? { socketGroups: options.socketGroups } : {}),
+    ...(options.profile ? { profile: options.profile } : {}),
     ...(options.link ? { linkWays: options.link.ways } : {}),
     ...(options.seedPlaces
       ? { seed: { places: options.seedPlaces, nameGiven: options.nodeName !== undefined, appeared: endForAnew } }
@@ -202,6 +206,7 @@ export const runAgent = async (argv: readonly string[]): Promise<number> => {
         server: options['server'] as string | undefined,
         token: options['token'] as string | undefined,
         link,
+        profile: options['profile'] as ProfileName,
         seedPlaces,
         socketGroups: socketGroupsOf(options),
         secretKeyFile: options['secretKeyFile'] as string | undefined,

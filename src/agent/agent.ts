@@ -11,7 +11,7 @@ import type { Log } from '../base/log.ts'
 import type { Pki } from '../base/pki.ts'
 import type { Random } from '../base/random.ts'
 import type { Sealer } from '../base/sealer.ts'
-import type { DeviceLink, Document } from '../link/link.ts'
+import type { DeviceLink, Document, ProfileName } from '../link/link.ts'
 import type { AllocateAddress, Network } from '../network/network.ts'
 import type { Runtime } from '../runtime/runtime.ts'
 import { type Carrier, createCarrier } from './carrier.ts'
@@ -68,6 +68,8 @@ export interface AgentDeps {
   readonly join?: { readonly server: string; readonly token?: string }
   /** Where a seed may lie that says who this device is, while it belongs to no server. */
   readonly seed?: NonNullable<FirstBootDeps['seed']>
+  /** What the link may cost where nobody at the device has said; `lan` when left out. */
+  readonly profile?: ProfileName
   /** The ways to the server that were asked for, in their order, for people: `ws`, `mqtt`. Left out: those of the identity, or `ws`. */
   readonly linkWays?: readonly string[]
   /** Who besides the agent's own user may use the local API. */

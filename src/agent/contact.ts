@@ -7,7 +7,7 @@ import { ApiError, messageOf } from '../base/errors.ts'
 import type { Log } from '../base/log.ts'
 import type { Pki } from '../base/pki.ts'
 import type { Random } from '../base/random.ts'
-import type { DeviceEvent, DeviceLink, DeviceLinkDeps, TelemetryItem } from '../link/link.ts'
+import type { DeviceEvent, DeviceLink, DeviceLinkDeps, ProfileName, TelemetryItem } from '../link/link.ts'
 import { join, pinOf } from './join.ts'
 import { EARLY_EVENTS_MAX, JOIN_BACKOFF } from './limits.ts'
 import type { AgentMemory, DeviceIdentity } from './memory.ts'
@@ -32,6 +32,8 @@ export interface ContactDeps {
   readonly labels: Readonly<Record<string, string>>
   /** Where and how to join; left out when the device has joined before or shall stay alone. */
   readonly join?: { readonly server: string; readonly token?: string }
+  /** What the link may cost where nobody at the device has said; `lan` when left out. */
+  readonly profile?: ProfileName
   /** Kept with the identity that joining makes. */
   readonly ways?: DeviceIdentity['ways']
   /** An identity is on disk that was not there before. */
@@ -151,7 +153,7 @@ export const openContact = (deps: ContactDeps): Contact => {
     rejoining: Promise<void> | undefined
   } = {
     link: undefined,
-    uplink: isKeptUplink(keptUplink) ? keptUplink : { uplink: { uplink: 'default', profile: 'lan' } },
+    uplink: isKeptUplink(keptUplink) ? keptUplink : { uplink: { uplink: 'default', profile: deps.profile ?? 'lan' } },
     renewal: undefined,
     lastError: undefined,
     rejoining: undefined,

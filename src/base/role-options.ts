@@ -68,6 +68,13 @@ export const AGENT_OPTIONS: readonly Option[] = [
       'how to reach the server: ws, mqtt, or several in order, such as ws,mqtt (which auto means) (default: as its seed had it, or ws)',
   },
   {
+    flag: 'profile',
+    type: 'text',
+    choices: ['lan', 'normal', 'metered'],
+    default: 'lan',
+    describe: 'what the link may cost, until helio device link --profile says otherwise',
+  },
+  {
     flag: 'mqtt-url',
     type: 'text',
     value: 'URL',

@@ -104,8 +104,8 @@ const labelsOf = (body: Record<string, unknown>): Record<string, string> => {
 }
 
 /**
- * Makes the Node, or finds the one this key already owns. Names and ranges are handed out one at a time. Labels are for a Node that is new:
- * those of one that is there are the operator's.
+ * Makes the Node, or finds the one this key already owns; one that an operator made before the device came keeps what it has and is given
+ * the rest. Names and ranges are handed out one at a time. Labels of a Node that has joined are the operator's.
  */
 const ensureNode = async (deps: JoinDeps, name: string, pin: string, labels: Record<string, string>): Promise<void> => {
   const found = existingNode(deps.verbs, name)
@@ -115,23 +115,20 @@ const ensureNode = async (deps: JoinDeps, name: string, pin: string, labels: Rec
     throw new ApiError('Forbidden', `join: a node named ${name} has joined with another key`, {
       hint: `choose another --node-name; if it is the same device and lost its key: kubectl annotate node ${name} ${KEY_ANNOTATION}-`,
     })
-  if (found) {
-    await deps.verbs.patch(
-      JOINER,
-      { kind: kindByName('Node')!, namespace: '', name },
-      { metadata: { annotations: { [KEY_ANNOTATION]: pin } } },
-      'merge',
-    )
-    return
-  }
   const taken = new Set(
     deps
       .view()
       .list<Node>('Node')
       .map(node => node.spec?.podCIDR ?? ''),
   )
-  const node = newNode(name, pin, allocatePodCIDR(deps.clusterCIDR, taken))
+  const node = newNode(name, pin, found?.spec?.podCIDR ?? allocatePodCIDR(deps.clusterCIDR, taken))
   node.metadata.labels = { ...labels, ...node.metadata.labels }
+  if (found) {
+    const { annotations } = node.metadata
+    const patch = { metadata: { annotations, labels: { ...node.metadata.labels, ...found.metadata.labels } }, spec: node.spec }
+    await deps.verbs.patch(JOINER, { kind: kindByName('Node')!, namespace: '', name }, patch, 'merge')
+    return
+  }
   await deps.verbs.create(JOINER, { kind: kindByName('Node')!, namespace: '' }, node)
 }
 

@@ -96,6 +96,12 @@ const walk = async (t: Test, runtime: 'process' | 'crun'): Promise<void> => {
   const port = await freePort()
   // The cluster's keys exist before the device is flashed; the server itself is out of reach at the first boot.
   const before = await serve(world, port)
+  // One of the two devices has a Node before it comes, as an operator makes it who says things about it beforehand.
+  const site = runtime === 'process' ? 'west' : 'north'
+  if (runtime === 'process') {
+    const made = { apiVersion: 'v1', kind: 'Node', metadata: { name: 'tower-17', labels: { 'heliopause.io/site': site } } }
+    t.equal((await before.client.request('POST', NODES, made)).status, 201)
+  }
   before.client.close()
   await before.server.stop()
   const token = deviceToken(before.token, 'tower-17')
@@ -127,7 +133,14 @@ const walk = async (t: Test, runtime: 'process' | 'crun'): Promise<void> => {
   t.notOk(readFileSync(seed, 'utf8').includes('helio1.'))
   const labels = async (): Promise<Record<string, string>> =>
     ((await client.request('GET', `${NODES}/tower-17`)).json as unknown as { metadata: { labels: Record<string, string> } }).metadata.labels
-  t.match(await labels(), { rack: '3', 'topology.kubernetes.io/zone': 'north', 'heliopause.io/site': 'north' })
+  t.match(await labels(), {
+    rack: '3',
+    'topology.kubernetes.io/zone': 'north',
+    'heliopause.io/site': site,
+    'kubernetes.io/hostname': 'tower-17',
+  })
+  const { spec } = (await client.request('GET', `${NODES}/tower-17`)).json as unknown as { spec: { podCIDR?: string } }
+  t.match(spec.podCIDR, /\/24$/)
   await waitUntil('the pre-loaded pod gave way to the document', async () => (await podsOf(device)).length === 0)
   const mine = {
     apiVersion: 'v1',
