@@ -30,5 +30,5 @@ export const VERBS: readonly VerbEntry[] = [
   { name: 'broker', summary: 'write the configuration of an MQTT broker for this cluster', load: () => import('./broker.ts') },
   { name: 'upgrade', summary: 'bring in a new version of this program, on trial', load: () => import('./upgrade.ts') },
   { name: 'api-resources', summary: 'list what the server has kinds for', load: () => import('./api-resources.ts') },
-  { name: 'version', summary: 'print the versions of client and server, or check this executable', load: () => import('./version.ts') },
+  { name: 'version', summary: 'print the versions of client and server, or check an executable', load: () => import('./version.ts') },
 ]
