@@ -170,7 +170,7 @@ t.test('an operator at the device', { skip }, async t => {
   t.comment('the server learns of it, and lifts it')
   await serve()
   await ok('sync')
-  const listed = /NAME +NODE +BY +AGE +ID\npress +edge-1 +root +/
+  const listed = /NAME +NODE +BY +AGE +ID +REASON\npress +edge-1 +root .* guard is open\n/
   await until('the server shows the hold', async () => listed.test((await central('hold', 'list')).stdout))
   t.match((await central('get', 'pod', 'press')).stdout, /Held/)
   t.match(await central('hold', 'lift', 'press'), { code: 0, stdout: 'pod/press hold lifted\n' })
