@@ -2,61 +2,20 @@
 // takes its document. A seed of another cluster, a power cut at any moment, labels that people changed.
 
 import { once } from 'node:events'
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
-import { writeImage } from '../../scripts/oci-image.ts'
 import { systemExec } from '../../src/host/exec.ts'
 import { deviceToken } from '../../src/server/device-token.ts'
 import { Client } from './client.ts'
 import { freePort, helio, type Running, SELF, startAgent, startAs, startServer, temporaryDir, wipe } from './cluster.ts'
+import { flashDevice, NODES, podsOf, seedText, untilRunning } from './first-boot-device.ts'
 import { waitUntil } from './waiting.ts'
 
 const RANGE = '10.223.0.0/16'
-const NODES = '/api/v1/nodes'
 const PODS = '/api/v1/namespaces/default/pods'
 
-interface DevicePod {
-  readonly name: string
-  readonly uid: string
-  readonly summary: string
-  readonly containers: readonly { readonly pid: number | null }[]
-}
-
-const podsOf = async (device: string): Promise<readonly DevicePod[]> => {
-  const { code, stdout } = await helio('device', 'pods', '--data-dir', device, '--output', 'json')
-  return code === 0 ? (JSON.parse(stdout) as { items: DevicePod[] }).items : []
-}
-const untilRunning = async (device: string, name: string): Promise<DevicePod> => {
-  const found: { pod?: DevicePod } = {}
-  await waitUntil(`pod ${name} runs`, async () => {
-    const pods = await podsOf(device)
-    const pod = pods.find(each => each.name === name && each.summary === 'Running')
-    if (pod) found.pod = pod
-    return pod !== undefined && pods.length === 1
-  })
-  return found.pod!
-}
 const untilSaid = (running: Running, words: string): Promise<void> => waitUntil(words, async () => running.stderr().includes(words))
-
-const manifest = (name: string, extra = ''): string => `apiVersion: v1
-kind: Pod
-metadata: {name: ${name}}
-spec:
-  terminationGracePeriodSeconds: 0
-  containers:
-  - name: main
-    image: heliopause.local/first:1
-    command: [sh, -c, 'test "$(cat /page/word)" = from-preload && exec sleep 100000']
-    volumeMounts: [{name: page, mountPath: /page}]
-  volumes: [{name: page, configMap: {name: page}}]
-${extra}`
-const MAP = '---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: page}\ndata: {word: from-preload}\n'
-
-const seedText = (fields: Readonly<Record<string, string>>): string =>
-  `apiVersion: heliopause.io/v1\nkind: DeviceSeed\n${Object.entries(fields)
-    .map(([key, value]) => `${key}: ${value}\n`)
-    .join('')}`
 
 interface World {
   readonly device: string
@@ -73,13 +32,7 @@ const makeWorld = async (t: Test): Promise<World> => {
     wipe(world.device)
     wipe(world.cluster)
   })
-  mkdirSync(join(world.device, 'preload'))
-  writeFileSync(join(world.device, 'preload/web.yaml'), manifest('first') + MAP)
-  writeFileSync(join(world.device, 'preload/broken.yaml'), 'kind: [\n')
-  const file = join(world.cluster, 'first.tar')
-  await writeImage(file, { name: 'heliopause.local/first:1' })
-  const { code, stderr } = await helio('image', 'import', file, '--data-dir', world.device)
-  t.equal(code, 0, stderr)
+  await flashDevice(world.device)
   return { ...world, seed: join(world.device, 'seed.yaml') }
 }
 

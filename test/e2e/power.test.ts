@@ -12,7 +12,7 @@ import { freePort, type Running, startServer, temporaryDir, wipe } from './clust
 const KILLS = Number(process.env['HELIO_KILLS'] ?? 200)
 const WRITERS = 64
 const KILL_AFTER_MS_MAX = 250
-const SEED = process.env['HELIO_SEED'] ?? 'power'
+const SEED = process.env['HELIO_DRAW'] ?? 'power'
 
 const CONFIG_MAPS = '/api/v1/namespaces/default/configmaps'
 

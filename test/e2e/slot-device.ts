@@ -25,7 +25,7 @@ import { waitUntil } from './waiting.ts'
 const DIST = process.env['HELIO_TEST_DIST'] ?? dirname(HELIO)
 const files = { files: systemFiles }
 
-/** Programs do not report to the test's runner, and take no variables of tests (HELIO_SEED) for options of theirs. */
+/** Programs do not report to the test's runner, and take no variables of tests (HELIO_DRAW) for options of theirs. */
 const environment = (): NodeJS.ProcessEnv =>
   Object.fromEntries(Object.entries(process.env).filter(([name]) => name !== 'NODE_OPTIONS' && !name.startsWith('HELIO_')))
 

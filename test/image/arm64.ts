@@ -214,7 +214,7 @@ const alone = async (world: World): Promise<void> => {
 
 const resets = async (world: World): Promise<void> => {
   const disk = await makeBoardImage(world, 'resets')
-  const seed = process.env['HELIO_SEED'] ?? 'arm64'
+  const seed = process.env['HELIO_DRAW'] ?? 'arm64'
   const random = seededRandom(seed)
   console.log(`  resets: seed ${seed}`)
   const board = switchOn(world, disk, true)

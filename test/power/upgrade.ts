@@ -1,12 +1,12 @@
 // npm run test:power: 200 power cuts over `helio upgrade`, launcher and trial; prints the counts, ends with code 1 on the first fault.
-// HELIO_CUTS and HELIO_SEED draw others.
+// HELIO_CUTS and HELIO_DRAW draw others.
 
 import { cutAtRandom } from './cuts.ts'
 
 const CUTS_MIN = 200
 
 const cuts = Number(process.env['HELIO_CUTS'] ?? CUTS_MIN)
-const seed = process.env['HELIO_SEED'] ?? 'upgrade'
+const seed = process.env['HELIO_DRAW'] ?? 'upgrade'
 
 const startedAt = performance.now()
 const counts = await cutAtRandom({ cuts, seed, say: text => console.log(text) })
