@@ -19,7 +19,7 @@ import { type CheckedProgram, checkProgram } from './main-program-check.ts'
 /** A program that takes longer to say its version is not taken. */
 const VERSION_MS_MAX = 120_000
 /** How long a unit may take to be told. */
-const SYSTEMCTL_MS_MAX = 30_000
+const SERVICE_MS_MAX = 30_000
 /** Waiting for the end of a trial: how often it is looked at, and what is added to the time that all its starts may take. */
 const LOOK_MS = 500
 const WAIT_SLACK_MS = 60_000
@@ -164,25 +164,39 @@ const isInstalled = (dataDir: string): boolean => {
   return line !== undefined && existsSync(LAUNCHER_PATH) && readFileSync(LAUNCHER_PATH, 'utf8').split('\n').includes(line)
 }
 
-/** Restarts the units that are active; says what to do where there are none. */
+/** What starts roles here: how to ask whether one runs, and how to start it anew. Nothing where only a person can. */
+const serviceCommands = (): readonly {
+  readonly name: string
+  readonly asks: readonly string[]
+  readonly restarts: readonly string[]
+}[] => {
+  if (existsSync('/run/systemd/system') && systemExec.find('systemctl') !== undefined)
+    return UNITS.map(name => ({
+      name,
+      asks: ['systemctl', 'is-active', name],
+      restarts: ['systemctl', 'restart', '--no-block', name],
+    }))
+  return UNITS.map(name => ({ name, script: `/etc/init.d/${name.replace(/\.service$/, '')}` }))
+    .filter(({ script }) => existsSync(script))
+    .map(({ name, script }) => ({ name, asks: [script, 'status'], restarts: [script, 'restart'] }))
+}
+
+const runWords = ([program = '', ...args]: readonly string[]) => systemExec.run(program, args, { timeoutMs: SERVICE_MS_MAX })
+
+/** Restarts the roles that run as services; says what to do where there are none. */
 const restart = async (dataDir: string, tell: UpgradeTeller): Promise<readonly string[]> => {
   const byHand = 'restart helio (server, agent) now: the slot takes effect when it starts'
-  if (!isInstalled(dataDir) || !existsSync('/run/systemd/system') || systemExec.find('systemctl') === undefined) {
-    tell.note(byHand)
-    return []
-  }
-  const units: string[] = []
-  for (const unit of UNITS) {
-    const { stdout } = await systemExec.run('systemctl', ['is-active', unit], { timeoutMs: SYSTEMCTL_MS_MAX })
+  const restarted: string[] = []
+  for (const { name, asks, restarts } of isInstalled(dataDir) ? serviceCommands() : []) {
+    const { code, stdout } = await runWords(asks)
     // One that waits to be started again starts the new program too, but sooner when told.
-    if (['active', 'activating', 'reloading'].includes(stdout.trim())) units.push(unit)
+    if (code !== 0 && stdout.trim() !== 'activating') continue
+    const result = await runWords(restarts)
+    if (result.code === 0) restarted.push(name)
+    else tell.note(`WARNING: ${restarts.join(' ')}: ${result.stderr.trim()}; ${byHand}`)
   }
-  if (units.length === 0) tell.note(byHand)
-  else {
-    const result = await systemExec.run('systemctl', ['restart', '--no-block', ...units], { timeoutMs: SYSTEMCTL_MS_MAX })
-    if (result.code !== 0) tell.note(`WARNING: systemctl restart ${units.join(' ')}: ${result.stderr.trim()}; ${byHand}`)
-  }
-  return units
+  if (restarted.length === 0) tell.note(byHand)
+  return restarted
 }
 
 const startsText = ({ starts, steadySeconds }: NonNullable<slots.SlotsView['trial']>): string => {
