@@ -2,14 +2,14 @@
 // named, else the one built in and those that lie in /etc/heliopause/trusted-keys and DATA_DIR/trusted-keys.
 
 import type { KeyObject } from 'node:crypto'
-import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs'
+import { existsSync, readdirSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { executableOf, readHeader, targetOf, whyNot } from './agent/slots/executable.ts'
 import { PROGRAM_BYTES_MAX } from './agent/slots/limits.ts'
 import { addonOf, digestOf } from './agent/slots/program-copy.ts'
 import { ApiError, messageOf } from './base/errors.ts'
 import type { UpgradeOptions, UpgradeTeller } from './cli/upgrade-shapes.ts'
-import { faultOf, keyIdOf, type ProgramSignature, parseSignature, publicKeyOf, SIGNATURE_BYTES_MAX } from './main-signature.ts'
+import { faultOf, keyIdOf, type ProgramSignature, parseSignature, publicKeyOf, readSmall, SIGNATURE_BYTES_MAX } from './main-signature.ts'
 
 /** Keys looked at; a folder with more is refused. */
 const KEYS_MAX = 16
@@ -27,10 +27,9 @@ export interface CheckedProgram {
 
 const refuse = (why: string, hint: string, cause?: unknown): ApiError => new ApiError('Forbidden', `upgrade: ${why}`, { hint, cause })
 
-const readSmall = (what: string, path: string): string => {
+const readKeyOrSignature = (what: string, path: string): string => {
   try {
-    if (statSync(path).size > SIGNATURE_BYTES_MAX) throw new Error(`more than ${SIGNATURE_BYTES_MAX} bytes`)
-    return readFileSync(path, 'utf8')
+    return readSmall(path)
   } catch (error) {
     throw refuse(`read ${what}: ${messageOf(error)}`, `${what} is a file of less than ${SIGNATURE_BYTES_MAX} bytes`, error)
   }
@@ -41,11 +40,11 @@ const keysIn = (dir: string): readonly KeyObject[] => {
   const names = readdirSync(dir).filter(name => name.endsWith('.pem'))
   if (names.length > KEYS_MAX)
     throw refuse(`${dir} holds ${names.length} keys, at most ${KEYS_MAX} are taken`, 'remove those that are not used')
-  return names.sort().map(name => publicKeyOf(readSmall('trusted key', join(dir, name))))
+  return names.sort().map(name => publicKeyOf(readKeyOrSignature('trusted key', join(dir, name))))
 }
 
 const trustedKeys = ({ publicKey, dataDir }: Pick<UpgradeOptions, 'publicKey' | 'dataDir'>): readonly KeyObject[] => {
-  if (publicKey !== undefined) return [publicKeyOf(readSmall('public key', publicKey))]
+  if (publicKey !== undefined) return [publicKeyOf(readKeyOrSignature('public key', publicKey))]
   const builtIn = process.env.HELIO_RELEASE_KEY ?? ''
   return [...(builtIn === '' ? [] : [publicKeyOf(builtIn)]), ...keysIn(KEYS_DIR), ...keysIn(join(dataDir, 'trusted-keys'))]
 }
@@ -65,7 +64,7 @@ const signatureOf = (
   }
   if (options.signature === undefined && !existsSync(path))
     return unsigned(`${options.file} is not signed: there is no ${path}`, UNSIGNED_HINT)
-  const signature = parseSignature(readSmall('signature', path))
+  const signature = parseSignature(readKeyOrSignature('signature', path))
   const key = trustedKeys(options).find(each => keyIdOf(each) === signature.keyId)
   if (key === undefined)
     return unsigned(

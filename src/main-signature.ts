@@ -2,6 +2,7 @@
 // `helio version --verify` checks with it. The statement names its own purpose, so no other signature of the same key can stand for it.
 
 import { createHash, createPublicKey, type KeyObject, sign, verify } from 'node:crypto'
+import { readFileSync, statSync } from 'node:fs'
 import { ApiError, messageOf } from './base/errors.ts'
 import { isObject } from './base/json.ts'
 
@@ -82,4 +83,12 @@ export const publicKeyOf = (text: string): KeyObject => {
   } catch (error) {
     throw new ApiError('BadRequest', `read public key: ${messageOf(error)}`, { cause: error, hint: 'give an Ed25519 public key as PEM' })
   }
+}
+
+/** A key or a signature as text. Throws where there is no file, none of that size, or none at all behind the name (a device, a folder). */
+export const readSmall = (path: string): string => {
+  const stat = statSync(path)
+  if (!stat.isFile()) throw new Error(`${path} is no file`)
+  if (stat.size > SIGNATURE_BYTES_MAX) throw new Error(`more than ${SIGNATURE_BYTES_MAX} bytes`)
+  return readFileSync(path, 'utf8')
 }

@@ -3,11 +3,11 @@
 // counts, also what lies behind the last section. A forged program says of itself what it likes: the trusted one checks the new one.
 
 import { createHash } from 'node:crypto'
-import { existsSync, fstatSync, openSync, readFileSync, readSync, statSync } from 'node:fs'
+import { existsSync, fstatSync, openSync, readSync, statSync } from 'node:fs'
 import { ApiError, messageOf } from './base/errors.ts'
 import type { ProgramCheck, ProgramFacts } from './cli/cli.ts'
 import { VERSION } from './main-options.ts'
-import { faultOf, keyIdOf, parseSignature, publicKeyOf, SIGNATURE_BYTES_MAX } from './main-signature.ts'
+import { faultOf, keyIdOf, parseSignature, publicKeyOf, readSmall } from './main-signature.ts'
 
 const ARCHITECTURES: Readonly<Record<string, string>> = { arm: 'armv7' }
 const FOOTER_BYTES = 32
@@ -55,12 +55,9 @@ const hashOf = (path: string): { sizeBytes: number; sha256: string } => {
   return { sizeBytes, sha256: hash.digest('hex') }
 }
 
-const readSmall = (what: string, path: string, hint: string): string => {
+const readOrHint = (what: string, path: string, hint: string): string => {
   try {
-    const stat = statSync(path)
-    if (!stat.isFile()) throw new Error(`${path} is no file`)
-    if (stat.size > SIGNATURE_BYTES_MAX) throw new Error(`more than ${SIGNATURE_BYTES_MAX} bytes`)
-    return readFileSync(path, 'utf8')
+    return readSmall(path)
   } catch (error) {
     throw new ApiError('BadRequest', `read ${what}: ${messageOf(error)}`, { cause: error, hint })
   }
@@ -89,13 +86,13 @@ export const verifyProgram = async (options: {
     throw new ApiError('BadRequest', 'verify program: this one was built without a key', {
       hint: 'name the key to trust with --public-key FILE',
     })
-  const keyText = options.publicKey === undefined ? builtIn : readSmall('public key', options.publicKey, 'a PEM file')
+  const keyText = options.publicKey === undefined ? builtIn : readOrHint('public key', options.publicKey, 'a PEM file')
   const publicKey = publicKeyOf(keyText)
   const name = options.file ?? process.execPath
   const program = options.file === undefined ? running() : openProgram(options.file)
   const path = options.signature ?? `${name}.sig`
   const signature = parseSignature(
-    readSmall('signature', path, 'put the .sig file beside the executable, or name it with --signature FILE'),
+    readOrHint('signature', path, 'put the .sig file beside the executable, or name it with --signature FILE'),
   )
   const found = hashOf(program)
   const fault = faultOf(signature, found, publicKey)

@@ -1,7 +1,7 @@
 // Putting a payload into a root tree, and looking whether it is there. What is written is what `helio install` writes, by its own code, with
 // the seed, the pre-loaded manifests and the images beside it.
 
-import { closeSync, existsSync, fsyncSync, openSync, readdirSync, readFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import { loadIndex } from '../../src/agent/images/index-file.ts'
 import { PRELOAD_DIR } from '../../src/agent/preload-folder.ts'
@@ -9,7 +9,7 @@ import { SEED_FILE } from '../../src/agent/seed.ts'
 import { targetOf } from '../../src/agent/slots/executable.ts'
 import { readSlots, slotProgram } from '../../src/agent/slots/slots.ts'
 import { silentLog } from '../../src/base/log.ts'
-import { systemFiles } from '../../src/host/files.ts'
+import { syncFolder, systemFiles } from '../../src/host/files.ts'
 import { openTree, type Tree } from '../../src/host/install/tree.ts'
 import { installHere } from '../../src/main-install.ts'
 import { openBoardImages, type Payload } from './payload.ts'
@@ -18,16 +18,6 @@ import { Refusal } from './refusal.ts'
 import { digestOfFile, entriesBelow, entryText } from './tree-digest.ts'
 
 const REPLACED = 'replaced'
-
-/** Makes the folder's entries durable: the tree of a folder that is flashed is not unmounted. */
-const syncFolder = (dir: string): void => {
-  const fd = openSync(dir, 'r')
-  try {
-    fsyncSync(fd)
-  } finally {
-    closeSync(fd)
-  }
-}
 
 /** A device that has lived already keeps its state, and would not look at what is given here. */
 const refuseLived = (tree: Tree, { dataDir, seed, manifests }: Payload): void => {

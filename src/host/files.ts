@@ -6,10 +6,12 @@ import type { Files } from '../base/files.ts'
 
 const FILE_BYTES_MAX = 4 * 1024 * 1024
 
-const isMissing = (error: unknown): boolean =>
+/** There is nothing of that name. */
+export const isMissing = (error: unknown): boolean =>
   error instanceof Error && 'code' in error && (error.code === 'ENOENT' || error.code === 'ENOTDIR')
 
-const syncFolder = (dir: string): void => {
+/** Makes the entries of a folder durable. */
+export const syncFolder = (dir: string): void => {
   const fd = openSync(dir, 'r')
   try {
     fsyncSync(fd)

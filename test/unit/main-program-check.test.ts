@@ -90,6 +90,7 @@ t.test('a signature that does not fit is refused, also where unsigned files are 
 
 t.test('what is no program, too large, or not there is refused before it is read', async t => {
   const { check, file } = begin(t)
+  await t.rejects(check({ signature: '/dev/zero' }), { message: /read signature: \/dev\/zero is no file/ })
   truncateSync(file, 300 * 1024 * 1024)
   await t.rejects(check({ allowUnsigned: true }), { message: /at most \d+ are taken/ })
   writeFileSync(file, 'PK')

@@ -4,12 +4,9 @@
 import { createHash } from 'node:crypto'
 import {
   chmodSync,
-  closeSync,
   existsSync,
-  fsyncSync,
   lstatSync,
   mkdirSync,
-  openSync,
   readdirSync,
   readlinkSync,
   realpathSync,
@@ -21,7 +18,7 @@ import {
 } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
 import { ApiError, messageOf } from '../../base/errors.ts'
-import { systemFiles } from '../files.ts'
+import { isMissing, syncFolder, systemFiles } from '../files.ts'
 import { FILE_BYTES_MAX } from './limits.ts'
 
 export interface Tree {
@@ -48,18 +45,6 @@ export interface Tree {
 }
 
 export const digestOf = (text: string): string => createHash('sha256').update(text).digest('hex')
-
-const isMissing = (error: unknown): boolean =>
-  error instanceof Error && 'code' in error && (error.code === 'ENOENT' || error.code === 'ENOTDIR')
-
-const syncFolder = (dir: string): void => {
-  const fd = openSync(dir, 'r')
-  try {
-    fsyncSync(fd)
-  } finally {
-    closeSync(fd)
-  }
-}
 
 /** The nearest folder upwards that exists, links on the way not followed past their existence. */
 const nearestFolder = (path: string): string => {
